@@ -1,0 +1,1 @@
+"""XLSForms in, form definitions out. Knows nothing of rules, web or database."""

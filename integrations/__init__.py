@@ -1,0 +1,1 @@
+"""Protocols and neighbours. Knows no database."""

@@ -1,0 +1,1 @@
+"""Rules workbook in, decisions out. Pure: time and facts are arguments."""

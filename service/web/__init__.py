@@ -1,0 +1,1 @@
+"""Pages, OpenRosa and JSON over HTTP. Thin: unwrap, call one function, wrap."""

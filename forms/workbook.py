@@ -22,6 +22,9 @@ from forms.sheets import Cell, Checked, Finding, Level, Text
 #: Excel's autocorrection turns straight quotes into these; expressions need the plain ones.
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "‚": "'", "“": '"', "”": '"', "„": '"', "\u00a0": " "})
 
+#: `Tiếng Việt (vi)` → vi: how XLSForm writes a language.
+_LANGUAGE_CODE = re.compile(r"\(([A-Za-z-]+)\)\s*$")
+
 #: A workbook of 50,000 choices unpacks to about 30 MB; ten times that is an attack or a mistake.
 MAX_UNPACKED_BYTES = 300_000_000
 
@@ -40,6 +43,16 @@ class Row:
     def cell(self, column: str | None = None) -> Cell:
         letter = self.sheet.letters.get(column) if column else None
         return Cell(self.sheet.name, self.number, column, letter)
+
+    def translations(self, column: str) -> dict[str, str]:
+        """Text per language code of `column::Tiếng Việt (vi)`, `column::English (en)`; a bare `column` is under ""."""
+        found = {}
+        for heading, value in self.values.items():
+            name, separator, language = heading.partition("::")
+            if name.strip() == column:
+                code = _LANGUAGE_CODE.search(language)
+                found[code.group(1) if code else language.strip() if separator else ""] = value
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -484,6 +484,14 @@ class Client(Base):
     created_at: Mapped[datetime]
 
 
+class ClientNumber(Base):
+    """A number given out to a client whose form brought no code, as ReferralNumber."""
+
+    __tablename__ = "client_numbers"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True, autoincrement=True)
+
+
 class ClientIdentity(Base):
     """Names, phone, address, birth date: sealed, in this table alone."""
 
@@ -579,6 +587,8 @@ class Decision(Base):
     event_date: Mapped[date]
     decided_at: Mapped[datetime]
     agreed: Mapped[bool] = mapped_column(Boolean, default=True)
+    #: True where the reference matcher decided alone, because a worker had died on this submission.
+    alone: Mapped[bool] = mapped_column(Boolean, default=False)
     #: The whole decision as canonical JSON, reasons and what they saw included.
     sealed_decision: Mapped[bytes] = mapped_column(LargeBinary)
     key_id: Mapped[uuid.UUID]
@@ -617,6 +627,8 @@ class Flag(Base):
     ended_at: Mapped[datetime | None]
     ended_because: Mapped[str] = mapped_column(String(64), default="")
     ended_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id"))
+    #: The decision that no longer raised it, or raised it again: before that observation the flag still stood.
+    ended_by_decision: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("decisions.id"), index=True)
 
 
 class Referral(Base):
@@ -654,7 +666,18 @@ class Referral(Base):
     held_by: Mapped[str] = mapped_column(String(64), default="")
     no_shows: Mapped[int] = mapped_column(Integer, default=0)
     closed_reason: Mapped[str] = mapped_column(String(64), default="")
+    #: The referral that took its place, where it was superseded by another one.
+    superseded_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("referrals.id"))
     client: Mapped[Client] = relationship(lazy="raise")
+
+
+class ReferralNumber(Base):
+    """A number given out to a referral. Inserting a row is the way of counting that waits for no other transaction
+    on either database; a number whose transaction failed is a gap."""
+
+    __tablename__ = "referral_numbers"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True, autoincrement=True)
 
 
 class ReferralEvent(Base):
@@ -740,6 +763,19 @@ class FollowUp(Base):
     done_on: Mapped[date | None]
     done_by_submission: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("submissions.id"))
     client: Mapped[Client] = relationship(lazy="raise")
+
+
+class FollowUpCause(Base):
+    """Why a follow-up is due: the rule that first wanted it, and those that joined it because windows overlapped."""
+
+    __tablename__ = "follow_up_causes"
+    __table_args__ = (UniqueConstraint("follow_up_id", "cause", "starts_on"),)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True, autoincrement=True)
+    follow_up_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("follow_ups.id"), index=True)
+    cause: Mapped[str] = mapped_column(String(64))
+    starts_on: Mapped[date]
+    decision_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("decisions.id"), index=True)
 
 
 class Notice(Base):

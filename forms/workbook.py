@@ -9,13 +9,18 @@ import datetime as dt
 import io
 import re
 import unicodedata
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice, repeat
 
 import openpyxl
 from openpyxl.utils import get_column_letter
 from openpyxl.utils.exceptions import InvalidFileException
+from openpyxl.workbook import Workbook as Book
+from openpyxl.worksheet.formula import ArrayFormula, DataTableFormula
 
 from forms.sheets import Cell, Checked, Finding, Level, Text
 
@@ -28,14 +33,31 @@ _LANGUAGE_CODE = re.compile(r"\(([A-Za-z-]+)\)\s*$")
 #: A workbook of 50,000 choices unpacks to about 30 MB; ten times that is an attack or a mistake.
 MAX_UNPACKED_BYTES = 300_000_000
 
+#: 50,000 choices in three languages fill about half a million cells.
+MAX_CELLS = 3_000_000
+
+#: Excel's own last row. A file may claim more, and would keep us counting.
+MAX_ROWS = 1_048_576
+
+#: How Excel and LibreOffice show a formula that failed.
+_FAILURES = frozenset({"#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!"})
+
+#: The first bytes of the old .xls, and of an .xlsx that is locked with a password.
+_OLE = b"\xd0\xcf\x11\xe0"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a sheet: heading → text, blanks left out."""
+    """One row of a sheet: heading → text, blanks left out.
+
+    `kinds` says of each cell that Excel does not keep as text what it keeps it as: "number", "date" or "boolean". It
+    matters where the form of a text counts: the version 2024.10, kept as a number, is 2024.1.
+    """
 
     sheet: Sheet
     number: int
     values: Mapping[str, str]
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, column: str, default: str = "") -> str:
         return self.values.get(column, default)
@@ -88,24 +110,71 @@ def plain(text: str) -> str:
 def read(data: bytes, file: str = "") -> Checked[Workbook]:
     """Read an .xlsx. Cells come as text: 1.0 → "1", dates → ISO 8601, TRUE/FALSE as Excel shows them.
 
-    A formula counts as the value that Excel stored; without one it is an error that names the cell.
+    A formula counts as the value that Excel stored; without one, or with a failure such as #REF!, it is an error that
+    names the cell. Sheets are streamed: formatting down to the last row of a sheet costs nothing.
     """
     found: list[Finding] = []
     try:
-        _refuse_bomb(data)
-        values = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
-        formulas = openpyxl.load_workbook(io.BytesIO(data), data_only=False)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError, TypeError) as error:
-        return Checked(None, (_unreadable(file, error),))
-    sheets = {}
+        has_formulas = _look_inside(data)
+        with warnings.catch_warnings():
+            # Colours and drop-down lists that openpyxl does not know are none of our business.
+            warnings.filterwarnings("ignore", category=UserWarning, module="openpyxl")
+            values = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+            formulas = openpyxl.load_workbook(io.BytesIO(data), read_only=True) if has_formulas else None
+            sheets = _sheets(values, formulas, found)
+    except _UNREADABLE as error:
+        return Checked(None, (_unreadable(data, file, error),))
+    return Checked(Workbook(sheets, file), tuple(replace(item, file=file) for item in found))
+
+
+#: What openpyxl and zipfile raise for files that are damaged, locked or something else altogether.
+_UNREADABLE = (
+    InvalidFileException,
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+
+
+def _sheets(values: Book, formulas: Book | None, found: list[Finding]) -> dict[str, Sheet]:
+    sheets: dict[str, Sheet] = {}
+    room = _Room()
     for sheet in values.worksheets:
         if not hasattr(sheet, "iter_rows"):
             continue
         name = plain(sheet.title).lower()
-        grid = _grid(sheet.iter_rows(values_only=True), formulas[sheet.title].iter_rows(values_only=True))
-        sheets[name] = _sheet(name, grid, found)
-    findings = tuple(_in_file(item, file) for item in found)
-    return Checked(Workbook(sheets, file), findings)
+        written = _rows_of(formulas, sheet.title) if formulas else repeat(())
+        sheets[name] = _sheet(name, _grid(_rows_of(values, sheet.title), written, room), found)
+    return sheets
+
+
+def _rows_of(book: Book, title: str) -> Iterator[tuple[object, ...]]:
+    sheet = book[title]
+    sheet.reset_dimensions()  # Other programs write sizes that are wrong, and rows would be lost.
+    return islice(sheet.iter_rows(values_only=True), MAX_ROWS)
+
+
+class _Room:
+    """How many more cells a workbook may fill; ValueError when there are too many."""
+
+    def __init__(self) -> None:
+        self._left = MAX_CELLS
+
+    def take(self, cells: int) -> None:
+        self._left -= cells
+        if self._left < 0:
+            raise ValueError(f"the file holds more than {MAX_CELLS:,} cells")
 
 
 def from_markdown(text: str, file: str = "") -> Workbook:
@@ -127,36 +196,62 @@ def from_markdown(text: str, file: str = "") -> Workbook:
     return Workbook({name: _sheet(name, rows, found) for name, rows in sheets.items()}, file)
 
 
-def _refuse_bomb(data: bytes) -> None:
+def _look_inside(data: bytes) -> bool:
+    """True if a sheet holds a formula; ValueError where the file unpacks to more than it should."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         if sum(item.file_size for item in archive.infolist()) > MAX_UNPACKED_BYTES:
             raise ValueError("the file unpacks to more than 300 MB")
+        sheets = [item for item in archive.namelist() if "/worksheets/" in item and item.endswith(".xml")]
+        return any(_holds_formula(archive, item) for item in sheets)
 
 
-def _unreadable(file: str, error: Exception) -> Finding:
-    return Finding(
-        "workbook.unreadable",
-        Level.ERROR,
-        Cell("(tệp)"),
-        Text(f"Không đọc được tệp Excel ({error}).", f"This is not a readable Excel file ({error})."),
-        Text("Mở bằng Excel rồi lưu lại dạng .xlsx.", "Open it in Excel and save it again as .xlsx."),
-        file,
+def _holds_formula(archive: zipfile.ZipFile, name: str) -> bool:
+    before = b""
+    with archive.open(name) as stream:
+        while piece := stream.read(1 << 20):
+            if b"<f>" in before + piece or b"<f " in before + piece:
+                return True
+            before = piece[-2:]
+    return False
+
+
+def _unreadable(data: bytes, file: str, error: Exception) -> Finding:
+    if data.startswith(_OLE):
+        problem = Text(
+            "Tệp có định dạng .xls cũ, hoặc bị khóa bằng mật khẩu.",
+            "The file is in the old .xls format, or locked with a password.",
+        )
+    else:
+        problem = Text(f"Không đọc được tệp Excel ({error}).", f"This is not a readable Excel file ({error}).")
+    cure = Text(
+        "Mở bằng Excel, bỏ mật khẩu nếu có, rồi lưu lại dạng .xlsx.",
+        "Open it in Excel, remove the password if it has one, and save it again as .xlsx.",
     )
-
-
-def _in_file(finding: Finding, file: str) -> Finding:
-    return Finding(finding.code, finding.level, finding.cell, finding.problem, finding.cure, file)
+    return Finding("workbook.unreadable", Level.ERROR, Cell("(tệp)"), problem, cure, file)
 
 
 def _grid(
-    values: Iterable[tuple[object, ...]], formulas: Iterable[tuple[object, ...]]
+    values: Iterable[tuple[object, ...]], formulas: Iterable[tuple[object, ...]], room: _Room
 ) -> Iterator[tuple[int, list[object]]]:
-    for number, (shown, written) in enumerate(zip(values, formulas, strict=True), start=1):
+    """Numbered rows that hold something; a formula without a stored value stands as _NoValue."""
+    for number, (shown, written) in enumerate(zip(values, formulas, strict=False), start=1):
         row = list(shown)
         for index, item in enumerate(written):
-            if row[index] is None and isinstance(item, str) and item.startswith("="):
-                row[index] = _NoValue(item)
-        yield number, row
+            if item is not None and (index >= len(row) or row[index] is None) and (formula := _formula(item)):
+                row += [None] * (index + 1 - len(row))
+                row[index] = _NoValue(formula)
+        filled = sum(item is not None for item in row)
+        room.take(filled)
+        if filled:
+            yield number, row
+
+
+def _formula(item: object) -> str:
+    if isinstance(item, ArrayFormula):
+        return str(item.text or "=")
+    if isinstance(item, DataTableFormula):
+        return "=TABLE"
+    return item if isinstance(item, str) and item.startswith("=") else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +277,17 @@ def _sheet(
             continue
         values = {h: v for h, v in zip(headings, texts, strict=False) if h and v}
         if values:
-            rows.append(Row(shell, number, values))
+            kinds = {h: kind for h, item in zip(headings, cells, strict=False) if h and (kind := _kind(item))}
+            rows.append(Row(shell, number, values, kinds))
     return Sheet(name, shell.headings if shell else (), letters, tuple(rows))
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    return "date" if isinstance(value, dt.date | dt.time | dt.timedelta) else ""
 
 
 def _text(value: object, cell: Cell, found: list[Finding]) -> str:
@@ -201,7 +305,20 @@ def _text(value: object, cell: Cell, found: list[Finding]) -> str:
         return value.date().isoformat() if at_midnight else value.isoformat(sep=" ")
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
+    if value in _FAILURES:
+        found.append(_failed_formula(cell, str(value)))
+        return ""
     return plain(str(value))
+
+
+def _failed_formula(cell: Cell, shown: str) -> Finding:
+    return Finding(
+        "workbook.failed-formula",
+        Level.ERROR,
+        cell,
+        Text(f"Ô này hiện lỗi {shown} của Excel.", f"This cell shows Excel's error {shown}."),
+        Text("Sửa công thức, hoặc gõ thẳng giá trị vào ô.", "Mend the formula, or type the value itself."),
+    )
 
 
 def _formula_without_value(cell: Cell, formula: str) -> Finding:

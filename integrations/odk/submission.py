@@ -150,6 +150,6 @@ def _too_deep() -> SubmissionProblem:
         "too-deep",
         Text(
             vi="Bài gửi lồng quá nhiều tầng, phình to khi đọc hoặc có câu trả lời dài quá 10 MB; máy chủ không nhận.",
-            en="The submission nests too deep, swells when read, or holds an answer over 10 MB; the server does not take it.",
+            en="The submission nests too deep, swells when read or holds an answer over 10 MB; it cannot be taken.",
         ),
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -75,7 +76,13 @@ class Field:
     constraint_messages: Mapping[str, str] = field(default_factory=dict)
     calculation: str = ""
     default: str = ""
+    first_load: str = ""
+    """A default that the phone works out when it opens the form, such as `today()`."""
     read_only: bool = False
+    asked: bool = False
+    """True where somebody sees it: a question or a note, not a calculate."""
+    stored_as: str = "string"
+    """The XForm's own word for the type; a calculate is a `string` whatever it holds."""
     preload: str = ""
     """`timestamp/start`, `timestamp/end`, `date/today`, `property/username`, `uid/`: what the phone fills in."""
     repeats: tuple[str, ...] = ()
@@ -93,6 +100,8 @@ class Group:
     labels: Mapping[str, str] = field(default_factory=dict)
     relevant: str = ""
     repeats: bool = False
+    row: int | None = None
+    """Row in the workbook's sheet `survey`, where it could be found."""
 
 
 @dataclass(frozen=True)
@@ -147,3 +156,69 @@ class AnswerFinding:
     level: str
     path: str
     problem: Text
+
+
+def to_json(definition: FormDefinition) -> dict[str, Any]:
+    """Everything but the XForm's bytes, as JSON can hold it. What is at its default is left out."""
+    plain = ("form_id", "version", "title", "root", "default_language", "md5", "content_hash")
+    lists = ("languages", "media", "entity_lists")
+    return {
+        **{name: getattr(definition, name) for name in plain},
+        **{name: list(getattr(definition, name)) for name in lists},
+        "fields": [_sparse(item) for item in definition.fields],
+        "groups": [_sparse(item) for item in definition.groups],
+        "schema": dict(definition.schema),
+    }
+
+
+def from_json(data: Mapping[str, Any], xform: bytes) -> FormDefinition:
+    """The definition that `to_json` wrote, with its XForm; raises ValueError where the two do not belong together."""
+    if hashlib.sha256(xform).hexdigest() != data["content_hash"]:
+        raise ValueError("this XForm belongs to another revision of the form")
+    return FormDefinition(
+        form_id=data["form_id"],
+        version=data["version"],
+        title=data["title"],
+        root=data["root"],
+        languages=tuple(data["languages"]),
+        default_language=data["default_language"],
+        xform=xform,
+        md5=data["md5"],
+        content_hash=data["content_hash"],
+        fields=tuple(_field(item) for item in data["fields"]),
+        groups=tuple(Group(**item) for item in data["groups"]),
+        media=tuple(data["media"]),
+        entity_lists=tuple(data["entity_lists"]),
+        schema=data["schema"],
+    )
+
+
+def _sparse(item: Field | Group) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part in fields(item):
+        value = getattr(item, part.name)
+        if part.default is not MISSING and value == part.default:
+            continue
+        if part.default_factory is not MISSING and value == part.default_factory():
+            continue
+        found[part.name] = _as_json(value)
+    return found
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_as_json(item) for item in value]
+    if isinstance(value, Choice):
+        return {"name": value.name, "labels": dict(value.labels)}
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _field(data: Mapping[str, Any]) -> Field:
+    choices = data.get("choices")
+    read = {
+        **data,
+        "type": FieldType(data["type"]),
+        "choices": None if choices is None else tuple(Choice(**item) for item in choices),
+        "repeats": tuple(data.get("repeats", ())),
+    }
+    return Field(**read)

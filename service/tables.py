@@ -412,8 +412,8 @@ class Submission(Base):
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"), index=True)
     device_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("devices.id"))
     received_at: Mapped[datetime] = mapped_column(index=True)
-    #: instanceID that this one replaces (an edit on the phone).
-    deprecated_instance_id: Mapped[str | None] = mapped_column(String(255))
+    #: instanceID that this one replaces (an edit on the phone). Unique: two edits of one version are a conflict.
+    deprecated_instance_id: Mapped[str | None] = mapped_column(String(255), unique=True)
     state: Mapped[SubmissionState] = mapped_column(_by_value(SubmissionState), index=True)
     client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("clients.id"), index=True)
     #: False while parts of a split upload are still expected.
@@ -434,6 +434,27 @@ class Attachment(Base):
     stored_as: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     key_id: Mapped[uuid.UUID]
+    received_at: Mapped[datetime]
+
+
+class RejectedUpload(Base):
+    """An upload that was refused, kept sealed so that nothing is lost. Bounded per sender and day."""
+
+    __tablename__ = "rejected_uploads"
+    __table_args__ = (
+        UniqueConstraint("xml_digest", "problem"),
+        Index("ix_rejected_uploads_sender", "user_id", "received_at"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    xml_digest: Mapped[str] = mapped_column(String(64))
+    sealed_xml: Mapped[bytes] = mapped_column(LargeBinary)
+    key_id: Mapped[uuid.UUID]
+    #: Bytes of XML.
+    size: Mapped[int] = mapped_column(Integer)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
+    #: Why, as a stable code: unknown-form, conflict, malformed, ...
+    problem: Mapped[str] = mapped_column(String(64))
     received_at: Mapped[datetime]
 
 
@@ -769,7 +790,7 @@ class FollowUpCause(Base):
     """Why a follow-up is due: the rule that first wanted it, and those that joined it because windows overlapped."""
 
     __tablename__ = "follow_up_causes"
-    __table_args__ = (UniqueConstraint("follow_up_id", "cause", "starts_on"),)
+    __table_args__ = (UniqueConstraint("follow_up_id", "cause", "decision_id"),)
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True, autoincrement=True)
     follow_up_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("follow_ups.id"), index=True)

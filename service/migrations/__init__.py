@@ -1,0 +1,1 @@
+"""Alembic's migrations: `versions` of the records, `key_versions` of the key store. database.py runs them."""

@@ -104,10 +104,19 @@ def test_a_file_name_has_no_folder():
     assert list(_read(Wire(body), content_type).files) == ["passwd"]
 
 
-def test_a_name_sent_twice_counts_once():
+def test_a_name_sent_twice_counts_once_and_the_first_file_is_not_left_behind():
     body, content_type = multipart(b"<a/>", {"dir1/a.jpg": b"1", "dir2/a.jpg": b"2"})
-    upload = _read(Wire(body), content_type)
+    opened: list[File] = []
+
+    def open_file(_: str) -> File:
+        opened.append(File())
+        return opened[-1]
+
+    reader = Body(content_type, None, LIMITS, open_file)
+    asyncio.run(reader.receive(Wire(body).stream(), _in_place))
+    upload = reader.finish()
     assert {name: bytes(file.content) for name, file in upload.files.items()} == {"a.jpg": b"2"}
+    assert [file.state for file in opened] == ["discarded", "closed"]
 
 
 def test_fields_that_we_do_not_know_are_let_pass():

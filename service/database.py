@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -45,7 +45,7 @@ def connect(url: str | URL, *, erasable: bool = False, lock_timeout: float = 30.
     if address.get_backend_name() == "sqlite":
         return _connect_sqlite(address, erasable, lock_timeout)
     # Under load every thread of the web server holds a connection: SQLAlchemy's 5 + 10 would time out.
-    return create_engine(
+    engine = create_engine(
         address,
         hide_parameters=True,  # An error in the log must not show what was sent.
         pool_size=10,
@@ -53,6 +53,20 @@ def connect(url: str | URL, *, erasable: bool = False, lock_timeout: float = 30.
         pool_pre_ping=True,
         connect_args={"options": "-c timezone=UTC"},
     )
+    event.listen(engine, "handle_error", _say_no_values)
+    return engine
+
+
+def _say_no_values(context: ExceptionContext) -> None:
+    """PostgreSQL's errors quote the failing row, and those of class 22 (data) a value: no log may hold them."""
+    original, wrapped = context.original_exception, context.sqlalchemy_exception
+    state = getattr(original, "sqlstate", None)
+    if state is None:
+        return
+    said = type(original).__name__ if state.startswith("22") else original.diag.message_primary  # type: ignore[attr-defined]  # psycopg's own; it is no dependency of ours without the extra.
+    original.args = (said,)
+    if wrapped is not None:
+        wrapped.args = (f"({type(original).__name__}) {said}",)
 
 
 def _connect_sqlite(address: URL, erasable: bool, lock_timeout: float) -> Engine:

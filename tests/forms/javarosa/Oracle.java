@@ -159,7 +159,7 @@ public final class Oracle {
                 return refuse(path, "read only", null);
             }
             IAnswerData value = null;
-            if (!given.isNull() && !given.asText(" ").isEmpty()) {
+            if (!blank(given)) {
                 List<String> words = words(given);
                 List<Selection> chosen = chosen(question, words);
                 if (chosen != null && chosen.size() < words.size()) {
@@ -204,6 +204,10 @@ public final class Oracle {
                     ((ByteArrayPayload) writer.createSerializedPayload(form.getMainInstance())).getPayloadBytes(),
                     "UTF-8");
         }
+    }
+
+    private static boolean blank(JsonNode given) {
+        return given.isNull() || (given.isArray() ? given.isEmpty() : given.asText().isEmpty());
     }
 
     private static List<String> words(JsonNode given) {

@@ -55,7 +55,7 @@ class Filled:
 
     def asked(self, name: str) -> bool:
         """Whether the only node of this name is relevant."""
-        return [value for path, value in self.values.items() if path.rsplit("/", 1)[-1] == name][0] is not None
+        return next(value for path, value in self.values.items() if path.rsplit("/", 1)[-1] == name) is not None
 
 
 class Oracle:

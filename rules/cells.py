@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
@@ -11,6 +10,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 from forms.sheets import Cell, Finding, Level, Text
+from forms.suggestions import did_you_mean
 from forms.workbook import Row, Sheet, Workbook
 
 E = TypeVar("E", bound=StrEnum)
@@ -19,12 +19,6 @@ E = TypeVar("E", bound=StrEnum)
 _NAME = re.compile(r"[^\s${}'\"]+")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
-
-
-def suggestion(name: str, known: Iterable[str], otherwise: Text) -> Text:
-    """ "Did you mean …?", where a known name is near; otherwise the cure given."""
-    near = difflib.get_close_matches(name, sorted(set(known)), 1, 0.7)
-    return Text(f"Có phải '{near[0]}'?", f"Did you mean '{near[0]}'?") if near else otherwise
 
 
 class Cells:
@@ -60,7 +54,7 @@ class Cells:
                 "rules.unknown-column",
                 sheet.cell(None, heading),
                 Text(f"Không có cột nào tên '{heading}'; cột này bị bỏ qua.", f"Column '{heading}' is read by nobody."),
-                suggestion(base.strip(), known, Text("Sửa tên hoặc xóa cột.", "Correct its name, or delete it.")),
+                did_you_mean(base.strip(), known, Text("Sửa tên hoặc xóa cột.", "Correct its name, or delete it.")),
             )
 
     def required(self, row: Row, column: str) -> str:
@@ -174,7 +168,7 @@ class Cells:
                 "rules.unknown-value",
                 row.cell(column),
                 Text(f"Không có giá trị '{value}'.", f"There is no value '{value}'."),
-                suggestion(
+                did_you_mean(
                     value.lower(),
                     [item.value for item in kind],
                     Text(f"Chọn một trong: {choices}.", f"Choose one of: {choices}."),

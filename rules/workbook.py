@@ -11,8 +11,9 @@ import zoneinfo
 from collections.abc import Mapping, Sequence
 
 from forms.sheets import Cell, Checked, Level, Text
+from forms.suggestions import did_you_mean
 from forms.workbook import Row, Sheet, Workbook
-from rules.cells import Cells, suggestion
+from rules.cells import Cells
 from rules.decision import FlagLevel, Urgency
 from rules.model import (
     DEFAULT_LANGUAGE,
@@ -122,7 +123,7 @@ def _sheets(cells: Cells) -> None:
 def _near_sheet(name: str) -> Text | None:
     """A cure where the name looks like one of ours. Other sheets are the author's own notes."""
     nothing = Text("", "")
-    cure = suggestion(name, COLUMNS, nothing)
+    cure = did_you_mean(name, COLUMNS, nothing)
     return None if cure == nothing else cure
 
 
@@ -523,7 +524,7 @@ def _follow_up_exists(cells: Cells, rulebook: Rulebook, cell: Cell, wanted: Foll
             "rules.unknown-schedule",
             cell,
             Text(f"Không có lịch '{name}'.", f"There is no schedule '{name}'."),
-            suggestion(
+            did_you_mean(
                 name,
                 [item.schedule for item in rulebook.schedules],
                 Text("Thêm lịch này vào trang schedules.", "Add it to the sheet schedules."),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+from forms.question_types import CHOOSING
 from forms.sheets import Cell
 from forms.workbook import Row, Sheet, Workbook
 
@@ -55,10 +56,7 @@ _TRANSLATED = frozenset(
 _BEGIN = re.compile(r"^begin[ _](group|lgroup|repeat|loop|looped group)(?: (?:over )?(\S+))?$")
 _END = re.compile(r"^end[ _](group|lgroup|repeat|loop|looped group)$")
 _SELECT = re.compile(
-    r"^(select_one|select one|select1|select_multiple|select one from|add select one prompt using"
-    r"|select all that apply from|select all that apply|add select multiple prompt using|select_one_external"
-    r"|select_one_from_file|select one from file|select_multiple_from_file|select multiple from file|rank)"
-    r" (\S+)(?: (or specify other|or_other|or other))?$"
+    rf"^({'|'.join(sorted(CHOOSING, key=len, reverse=True))}) (\S+)(?: (or specify other|or_other|or other))?$"
 )
 
 
@@ -222,6 +220,16 @@ class Survey:
             for name in _names_of(item, self.columns):
                 found.setdefault(f"{item.parent}/{name}" if item.parent else name, item.row.number)
         return found
+
+    @cached_property
+    def parents(self) -> frozenset[str]:
+        """Paths of the groups and repeats that hold something."""
+        return frozenset(item.parent for item in self.items)
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that any label of a question has, in the order of the headings."""
+        return tuple(language for column, language in self.columns.headings if column == "label" and language)
 
     @cached_property
     def _walked(self) -> tuple[tuple[Item, ...], tuple[Unbalanced, ...]]:

@@ -60,10 +60,10 @@ def connect(url: str | URL, *, erasable: bool = False, lock_timeout: float = 30.
 def _say_no_values(context: ExceptionContext) -> None:
     """PostgreSQL's errors quote the failing row, and those of class 22 (data) a value: no log may hold them."""
     original, wrapped = context.original_exception, context.sqlalchemy_exception
-    state = getattr(original, "sqlstate", None)
-    if state is None:
+    told = getattr(original, "diag", None)
+    if told is None or told.sqlstate is None:
         return
-    said = type(original).__name__ if state.startswith("22") else original.diag.message_primary  # type: ignore[attr-defined]  # psycopg's own; it is no dependency of ours without the extra.
+    said = type(original).__name__ if told.sqlstate.startswith("22") else told.message_primary
     original.args = (said,)
     if wrapped is not None:
         wrapped.args = (f"({type(original).__name__}) {said}",)

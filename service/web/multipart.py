@@ -51,11 +51,14 @@ class Limits:
 
 
 class BodyRefused(ValueError):
-    """A body that cannot be taken: 413 where it is too large, else 400. `xml` is what was read of the form by then."""
+    """A body that cannot be taken, with an HTTP status. `xml` is the form's answers where they had come by then.
 
-    def __init__(self, status: int, problem: Text, xml: bytes = b"") -> None:
+    `code`: too-large, too-many-files (413); unreadable, no-answers (400).
+    """
+
+    def __init__(self, status: int, code: str, problem: Text) -> None:
         super().__init__(problem.en)
-        self.status, self.problem, self.xml = status, problem, xml
+        self.status, self.code, self.problem, self.xml = status, code, problem, b""
 
 
 @dataclass(slots=True)
@@ -183,6 +186,7 @@ class _Parts(Generic[S]):
         if not self.upload.xml:
             raise BodyRefused(
                 400,
+                "no-answers",
                 Text(
                     vi="Bài gửi thiếu phần câu trả lời (xml_submission_file). Hãy gửi lại.",
                     en="The upload lacks the answers (xml_submission_file). Send it again.",
@@ -197,6 +201,7 @@ class _Parts(Generic[S]):
         if self._seen > self._limits.parts:
             raise BodyRefused(
                 413,
+                "too-many-files",
                 Text(
                     vi=f"Một lần gửi có quá {self._limits.parts} tệp. Hãy báo quản trị.",
                     en=f"One upload has more than {self._limits.parts} files. Tell the administrator.",
@@ -286,6 +291,7 @@ def _nothing() -> None:
 def _unreadable() -> BodyRefused:
     return BodyRefused(
         400,
+        "unreadable",
         Text(
             vi="Bài gửi bị đứt quãng hoặc không đúng dạng multipart/form-data. Hãy gửi lại khi mạng tốt hơn.",
             en="The upload broke off or is not multipart/form-data. Send it again with a better connection.",
@@ -297,6 +303,7 @@ def _too_large(limit: int) -> BodyRefused:
     megabytes = limit // 1_000_000
     return BodyRefused(
         413,
+        "too-large",
         Text(
             vi=f"Bài gửi lớn quá {megabytes} MB nên máy chủ không nhận. Hãy giảm cỡ ảnh hoặc video rồi gửi lại.",
             en=f"The upload is larger than {megabytes} MB. Make the pictures or videos smaller and send it again.",

@@ -321,9 +321,13 @@ class _Shelf:
 
     def _load_submissions(self, connection: Connection, ids: set[str], deprecated: set[str]) -> None:
         table = Submission
-        question = select(
-            table.id, table.instance_id, table.xml_digest, table.complete, table.deprecated_instance_id
-        ).where(or_(table.instance_id.in_(ids | deprecated), table.deprecated_instance_id.in_(deprecated)))
+        question = (
+            select(table.id, table.instance_id, table.xml_digest, table.complete, table.deprecated_instance_id)
+            .where(or_(table.instance_id.in_(ids | deprecated), table.deprecated_instance_id.in_(deprecated)))
+            .order_by(table.id)
+            # Two processes that add parts to one submission take turns. SQLite has one writer anyway.
+            .with_for_update(key_share=True)
+        )
         for row in connection.execute(question):
             self._known[row.instance_id] = _Known(row.id, row.xml_digest, row.complete)
             if row.deprecated_instance_id is not None:

@@ -11,6 +11,7 @@ import pytest
 
 from forms.compile import compile_form
 from forms.definition import FieldType, FormDefinition
+from forms.gate import gate
 from forms.workbook import Row, Workbook, read
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +74,14 @@ def test_the_workbook_compiles_without_a_finding(form_id: str) -> None:
     assert definition(form_id).form_id == form_id
 
 
+@pytest.mark.jdk
+@pytest.mark.parametrize("form_id", INSTRUMENTS)
+def test_the_gate_with_odk_validate_has_nothing_to_say(form_id: str) -> None:
+    checked = gate(path(form_id).read_bytes(), path(form_id).name, require_validate=True)
+    assert [finding.describe("en") for finding in checked.findings] == []
+    assert checked.value == definition(form_id)
+
+
 @pytest.mark.parametrize("form_id", INSTRUMENTS)
 def test_vietnamese_comes_first_and_english_is_complete(form_id: str) -> None:
     assert definition(form_id).default_language == VI
@@ -97,10 +106,9 @@ def test_texts_are_composed_as_vietnamese_keyboards_write_them(form_id: str) -> 
 
 @pytest.mark.parametrize("form_id", INSTRUMENTS)
 def test_no_answer_is_ticked_beforehand(form_id: str) -> None:
-    assert {field.name: field.default for field in definition(form_id).fields if field.default} in (
-        {},
-        {"visit_date": "today()"},
-    )
+    fields = definition(form_id).fields
+    assert {field.name: field.default for field in fields if field.default} == {}
+    assert {field.name: field.first_load for field in fields if field.first_load} == {"visit_date": "today()"}
     with_default = [row.get("name") for row in questions(form_id) if row.get("default")]
     assert with_default == ["visit_date"]
 

@@ -1,4 +1,4 @@
-"""Submission XML → typed answers. What does not fit its form is a finding, never an exception."""
+"""Submission XML ↔ typed answers. What does not fit its form is a finding, never an exception."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from forms.readers import reader_of
 from forms.sheets import Text
 from forms.suggestions import did_you_mean
 from forms.tree import Node, fit, flatten, tree_of
+from forms.writing import write
+
+__all__ = ["Given", "Malformed", "Submitted", "from_given", "parsed", "read", "write"]
 
 _JR = "{http://openrosa.org/javarosa}"
 

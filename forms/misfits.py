@@ -23,6 +23,8 @@ _KINDS: Mapping[FieldType, Text] = {
     FieldType.GEOSHAPE: Text("chuỗi tọa độ", "a list of coordinates"),
     FieldType.FILE: Text("tên tệp", "a file name"),
     FieldType.ACKNOWLEDGE: Text("OK", "OK"),
+    FieldType.SELECT_MULTIPLE: Text("danh sách lựa chọn", "a list of choices"),
+    FieldType.RANK: Text("danh sách lựa chọn", "a list of choices"),
 }
 _TEXT = Text("chữ", "text")
 
@@ -78,7 +80,7 @@ def _lacking(error: ValidationError) -> list[str]:
 def _missing(definition: FormDefinition, path: str, row: int | None) -> Iterable[AnswerFinding]:
     field = definition.by_path.get(path)
     for item in [field] if field is not None else _certain_below(definition, path):
-        text = Text("thiếu câu trả lời bắt buộc", "a required answer is missing")
+        text = Text("là câu bắt buộc nhưng chưa trả lời", "is required and has no answer")
         yield finding(item, "answers.required", text, row=row)
 
 
@@ -138,5 +140,5 @@ def finding(field: Field, code: str, what: Text, *, row: int | None = None, leve
     vi = f" (dòng lặp {row})" if row else ""
     en = f" (row {row} of the repeat)" if row else ""
     return AnswerFinding(
-        code, level, field.path, Text(f"'{field.path}'{vi} {what.vi}.", f"'{field.path}'{en}: {what.en}.")
+        code, level, field.path, Text(f"'{field.path}'{vi} {what.vi}.", f"'{field.path}'{en} {what.en}.")
     )

@@ -19,6 +19,7 @@ _CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
 _TIME = re.compile(_CLOCK + _ZONE)
 _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T" + _CLOCK + _ZONE + ")?")
 _DATETIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T" + _CLOCK + _ZONE)
+_COORDINATES = re.compile(r"[-+0-9.eE; ]+")
 _TRUTH = {"1": True, "true": True, "0": False, "false": False}
 
 #: Reads one text; None where it does not fit.
@@ -76,6 +77,17 @@ def _as_sent(text: str) -> Answer | None:
     return text
 
 
+def _file(text: str) -> Answer | None:
+    """A name alone: with a folder in it, it could point outside of where attachments are kept."""
+    text = text.strip()
+    return None if "/" in text or "\\" in text or text in {".", ".."} else text
+
+
+def _coordinates(text: str) -> Answer | None:
+    text = text.strip()
+    return text if _COORDINATES.fullmatch(text) else None
+
+
 def _stripped(text: str) -> Answer | None:
     return text.strip()
 
@@ -89,6 +101,10 @@ _READERS: Mapping[FieldType, Reader] = {
     FieldType.TIME: _time,
     FieldType.SELECT_MULTIPLE: _names,
     FieldType.RANK: _names,
+    FieldType.FILE: _file,
+    FieldType.GEOPOINT: _coordinates,
+    FieldType.GEOTRACE: _coordinates,
+    FieldType.GEOSHAPE: _coordinates,
     FieldType.TEXT: _as_sent,
     FieldType.NOTE: _as_sent,
 }

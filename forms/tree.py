@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from forms.definition import Answer, Answers, Field, FieldType, FormDefinition
+from forms.definition import Answer, Field, FieldType, FormDefinition
 from forms.once import OncePerForm
 from forms.readers import reader_of
 
@@ -32,13 +32,12 @@ class Node:
 
 def _grow(definition: FormDefinition) -> Node:
     root = Node()
-    for group in definition.groups:
-        _place(root, group.path).repeats = group.repeats
     for item in definition.fields:
-        _place(root, item.path).leaf = item
+        _place(root, item.path).leaf = item  # In the form's order, which submissions keep.
     for group in definition.groups:
+        node = _place(root, group.path)
+        node.repeats = group.repeats
         if group.repeats:
-            node = _place(root, group.path)
             inside = [item for item in definition.fields if group.path in item.repeats]
             node.columns = tuple(item.path for item in inside)
             node.own = frozenset(item.path for item in inside if item.repeats[-1] == group.path)
@@ -103,9 +102,3 @@ def fit(item: Field, value: Any) -> Answer | None:
         return None
     read = reader_of(item.type)(value)
     return read if isinstance(read, str) else None
-
-
-def rows_of(answers: Answers, node: Node) -> int:
-    """How many rows a repeat that stands in no other repeat has in these answers."""
-    columns = (answers.get(path) for path in node.own)
-    return max((len(column) for column in columns if isinstance(column, list)), default=0)

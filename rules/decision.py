@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Urgency(StrEnum):
@@ -43,7 +44,8 @@ class Part:
 
     `text` is the piece as the author wrote it, `value` what it came to as JavaRosa would store it, `type` its
     type (boolean, number, text, date, ...), `label` the field's label per language code where the piece is a
-    field, `detail` what a band, calculation or parameter was made of.
+    field, `parts` what it was made of. `source` is the cell (`parameters!3`) where the piece is a parameter, a
+    calculation or the line of a band table.
     """
 
     text: str
@@ -51,6 +53,7 @@ class Part:
     type: str
     label: Mapping[str, str]
     parts: tuple[Part, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +131,17 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A referral that was wanted and held back, and what happens instead."""
+    """A referral that was wanted and held back, and what happens instead.
+
+    Where several stops hold it, the strictest one's `instead` happens; `also` are the reasons of the others.
+    """
 
     wanted: ReferralWanted
     stop_id: str
     instead: str
     message: Mapping[str, str]
     reason: Reason
+    also: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,3 +177,94 @@ class Decision:
     held: tuple[Alert, ...] = ()
     agreed: bool = True
     disagreement: str = ""
+
+
+# ---- JSON -----------------------------------------------------------------------------------------
+
+
+def to_json(decision: Decision) -> dict[str, Any]:
+    """Plain JSON values; from_json gives an equal decision back."""
+    return {item.name: _plain(getattr(decision, item.name)) for item in fields(decision)}
+
+
+def from_json(document: Mapping[str, Any]) -> Decision:
+    """The decision that to_json wrote, by this or an older release."""
+    parts = {
+        "today": dt.date.fromisoformat(document["today"]),
+        "fired": tuple(document["fired"]),
+        "flags": tuple(_flag(item) for item in document["flags"]),
+        "referrals": tuple(_referral(item) for item in document["referrals"]),
+        "follow_ups": tuple(_follow_up(item) for item in document["follow_ups"]),
+        "notices": tuple(Notice(**{**item, "urgency": _urgency(item["urgency"])}) for item in document["notices"]),
+        "stopped": tuple(_stopped(item) for item in document["stopped"]),
+        "held": tuple(Alert(**{**item, "reason": _reason(item["reason"])}) for item in document["held"]),
+    }
+    return Decision(**{**document, **parts})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return dict(value)
+    if is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    return value
+
+
+def _date(text: str | None) -> dt.date | None:
+    return dt.date.fromisoformat(text) if text else None
+
+
+def _urgency(text: str | None) -> Urgency | None:
+    return Urgency(text) if text else None
+
+
+def _part(item: Mapping[str, Any]) -> Part:
+    return Part(**{**item, "parts": tuple(_part(inner) for inner in item["parts"])})
+
+
+def _reason(item: Mapping[str, Any]) -> Reason:
+    return Reason(**{**item, "condition": _part(item["condition"]), "because": tuple(item["because"])})
+
+
+def _reasons(items: Iterable[Mapping[str, Any]]) -> tuple[Reason, ...]:
+    return tuple(_reason(item) for item in items)
+
+
+def _flag(item: Mapping[str, Any]) -> Flag:
+    parts = {
+        "level": FlagLevel(item["level"]),
+        "urgency": _urgency(item["urgency"]),
+        "due": _date(item["due"]),
+        "reasons": _reasons(item["reasons"]),
+    }
+    return Flag(**{**item, **parts})
+
+
+def _referral(item: Mapping[str, Any]) -> ReferralWanted:
+    parts = {
+        "urgency": Urgency(item["urgency"]),
+        "due": dt.date.fromisoformat(item["due"]),
+        "level": FlagLevel(item["level"]),
+        "reasons": _reasons(item["reasons"]),
+    }
+    return ReferralWanted(**{**item, **parts})
+
+
+def _follow_up(item: Mapping[str, Any]) -> FollowUpWanted:
+    dates = {name: dt.date.fromisoformat(item[name]) for name in ("due", "opens", "closes")}
+    return FollowUpWanted(**{**item, **dates, "reasons": _reasons(item["reasons"])})
+
+
+def _stopped(item: Mapping[str, Any]) -> Stopped:
+    parts = {
+        "wanted": _referral(item["wanted"]),
+        "reason": _reason(item["reason"]),
+        "also": _reasons(item.get("also", ())),
+    }
+    return Stopped(**{**item, **parts})

@@ -24,7 +24,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields of all forms that are accepted. Of one form's versions the last given is the newest.
+    """The fields of all forms that are accepted. Of one form's versions the first given is the newest.
 
     A name is looked up in every version: late submissions of an older one find their answers where that one had them.
     """
@@ -34,7 +34,7 @@ class Fields:
 
     @cached_property
     def versions(self) -> Mapping[str, tuple[FormDefinition, ...]]:
-        """Per form id, oldest first."""
+        """Per form id, newest first."""
         found: dict[str, tuple[FormDefinition, ...]] = {}
         for form in self.forms:
             found[form.form_id] = (*found.get(form.form_id, ()), form)
@@ -53,7 +53,7 @@ class Fields:
 
     def find(self, form_id: str, name: str) -> Field | None:
         """The field as the newest version that has it describes it; None if none has, or it is ambiguous."""
-        for form in reversed(self.versions.get(form_id, ())):
+        for form in self.versions.get(form_id, ()):
             found = form.field(name)
             if found is not None:
                 return found
@@ -62,7 +62,7 @@ class Fields:
     def ambiguous(self, form_id: str, name: str) -> tuple[str, ...]:
         """The paths of a name that stands in several groups of the newest version."""
         versions = self.versions.get(form_id, ())
-        items = versions[-1].by_name.get(name, ()) if versions else ()
+        items = versions[0].by_name.get(name, ()) if versions else ()
         return tuple(item.path for item in items) if len(items) > 1 else ()
 
     def missing_in(self, form_id: str, name: str) -> tuple[FormDefinition, ...]:
@@ -73,7 +73,7 @@ class Fields:
         """Where this name's answers stand, in the newest version first."""
         key = (form_id, name)
         if key not in self._places:
-            found = (form.field(name) for form in reversed(self.versions.get(form_id, ())))
+            found = (form.field(name) for form in self.versions.get(form_id, ()))
             self._places[key] = tuple(dict.fromkeys(Place(item.path, item.type) for item in found if item))
         return self._places[key]
 
@@ -93,6 +93,10 @@ class Fields:
         """The type of a name over all forms; ANY where they differ or none has it."""
         types = {type_of_field(place.type) for form_id in self.versions for place in self.places(form_id, name)}
         return types.pop() if len(types) == 1 else ValueType.ANY
+
+    def forms_named(self, name: str) -> tuple[str, ...]:
+        """Forms of which some version has a question of this name, in however many groups."""
+        return tuple(dict.fromkeys(form.form_id for form in self.forms if name in form.by_name))
 
     def forms_with(self, name: str) -> tuple[str, ...]:
         return tuple(form_id for form_id in self.versions if self.places(form_id, name))

@@ -90,10 +90,15 @@ class Sight:
         return Fact(Kind.REFER, service) in self.outcomes
 
 
-def standing_flags(facts: Facts) -> frozenset[Fact]:
-    """Flags of the record that this observation does not decide anew: those of other forms and of no form."""
+def standing_flags(facts: Facts, decided_here: frozenset[str]) -> frozenset[Fact]:
+    """Flags of the record that this observation does not decide anew.
+
+    A form decides the flags that it raised before, and those that a rule which runs on it may raise (`decided_here`).
+    """
     return frozenset(
-        Fact(Kind.FLAG, item.code) for item in facts.record.flags if not item.form or item.form != facts.form
+        Fact(Kind.FLAG, item.code)
+        for item in facts.record.flags
+        if item.code not in decided_here and not (item.form and item.form == facts.form)
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from forms.expressions import times
 from forms.expressions.blanks import blank_risks
 from forms.expressions.pieces import Piece, Shape, every
-from forms.expressions.signatures import Reference, Takes
+from forms.expressions.signatures import Reference
 from forms.expressions.syntax import EQUALITY, ORDER, Literal
 from forms.expressions.values import MOMENTS, TEXTS, ValueType, number_of_text
 from forms.sheets import Text
@@ -221,8 +221,7 @@ def _repeated(piece: Piece) -> Iterator[ExpressionWarning]:
     for place, part in enumerate(piece.pieces):
         if not part.repeated:
             continue
-        takes = piece.function.argument(place).takes if piece.function else Takes.VALUE
-        if takes is Takes.VALUE:
+        if piece.function is None or not piece.function.takes_column(place, len(piece.pieces)):
             yield _repeated_as_one(part)
 
 
@@ -246,7 +245,15 @@ def _repeated_as_one(piece: Piece) -> ExpressionWarning:
 def _blanks(root: Piece) -> Iterator[ExpressionWarning]:
     for risk in blank_risks(root):
         texts = [f"${{{reference.name}}}" for reference in risk.references] + list(risk.calls)
+        computed = [reference.name for reference in risk.references if reference.type is ValueType.BOOLEAN]
         guard = " and ".join(f"{text} != ''" for text in texts)
+        if computed:
+            cure = Text(
+                vi=f"Viết thêm điều kiện rằng các câu dùng để tính {', '.join(computed)} đã được trả lời.",
+                en=f"Add a condition that the questions behind {', '.join(computed)} were answered.",
+            )
+        else:
+            cure = Text(vi=f"Viết thêm: {guard} and …", en=f"Add before it: {guard} and …")
         yield _about(
             risk.piece,
             "blank-is-true",
@@ -254,6 +261,6 @@ def _blanks(root: Piece) -> Iterator[ExpressionWarning]:
                 vi=f"'{risk.piece.text}' cũng đúng khi {', '.join(texts)} bỏ trống.",
                 en=f"'{risk.piece.text}' is also true where {', '.join(texts)} was not answered.",
             ),
-            Text(vi=f"Viết thêm: {guard} and …", en=f"Add before it: {guard} and …"),
+            cure,
             references=risk.references,
         )

@@ -14,7 +14,7 @@ from forms.expressions.errors import Refused
 from forms.expressions.pieces import Piece, Shape, every
 from forms.expressions.regex import pattern
 from forms.expressions.signatures import Reference
-from forms.expressions.syntax import COMPARISONS, LOGIC, Literal
+from forms.expressions.syntax import COMPARISONS, LOGIC, Literal, Path
 
 
 class _Left(Enum):
@@ -45,14 +45,26 @@ class BlankRisk:
     calls: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Guard:
+    """A condition beside a piece, that must hold, or must not hold, for the piece to matter."""
+
+    piece: Piece
+    holds: bool
+
+    def rules_out(self, key: str) -> bool:
+        truth = _truth(self.piece, frozenset({key}))
+        return truth is not None and truth is not self.holds
+
+
 def blank_risks(root: Piece) -> Iterator[BlankRisk]:
     """Each `!=` and `not()` that a blank answer makes true, unless something beside it asks for an answer."""
-    for piece, guards in _negations(root, (root,)):
+    for piece, guards in _negations(root, (_Guard(root, holds=True),)):
         keys = frozenset(_key(inner) for inner in every(piece) if _can_be_blank(inner))
         risky = frozenset(key for key in keys if _truth(piece, frozenset({key})) is True)
         if not risky and _truth(piece, keys) is True:
             risky = keys
-        open_keys = {key for key in risky if not any(_truth(guard, frozenset({key})) is False for guard in guards)}
+        open_keys = {key for key in risky if not any(guard.rules_out(key) for guard in guards)}
         if open_keys:
             found = [inner for inner in every(piece) if _can_be_blank(inner) and _key(inner) in open_keys]
             yield BlankRisk(
@@ -62,23 +74,32 @@ def blank_risks(root: Piece) -> Iterator[BlankRisk]:
             )
 
 
-def _negations(piece: Piece, guards: tuple[Piece, ...]) -> Iterator[tuple[Piece, tuple[Piece, ...]]]:
-    """Each outermost `!=` and `not()`, with the conditions that must hold beside it."""
+def _negations(piece: Piece, guards: tuple[_Guard, ...]) -> Iterator[tuple[Piece, tuple[_Guard, ...]]]:
+    """Each outermost `!=` and `not()`, with the conditions beside it."""
     if piece.operator == "!=" or piece.is_call("not"):
         yield piece, guards
         return
     for place, inner in enumerate(piece.pieces):
-        beside = guards
+        yield from _negations(inner, guards + tuple(_beside(piece, place)))
+
+
+def _beside(piece: Piece, place: int) -> Iterator[_Guard]:
+    if piece.is_call("if") and place > 0:
+        yield _Guard(piece.pieces[0], holds=place == 1)
+    for other in piece.pieces:
+        if other is piece.pieces[place]:
+            continue
         if piece.operator == "and":
-            beside = (*guards, *(other for other in piece.pieces if other is not inner))
-        elif piece.is_call("if") and place == 1:
-            beside = (*guards, piece.pieces[0])
-        yield from _negations(inner, beside)
+            yield _Guard(other, holds=True)
+        elif piece.operator == "or" and other.operator == "=":
+            # Who writes ${a} = '' or ${a} != 3 means the blank.
+            yield _Guard(other, holds=False)
 
 
 def _can_be_blank(piece: Piece) -> bool:
     if piece.reference is not None:
-        return not piece.repeated
+        # A constraint is never asked about a blank, so `.` is not one.
+        return not piece.repeated and not (isinstance(piece.node, Path) and piece.node.steps == (".",))
     return piece.function is not None and piece.function.may_be_blank
 
 

@@ -362,7 +362,9 @@ def _logic(sign: str, left: Piece, right: Piece) -> Run:
 
 def _check_argument(function: Function, argument: Argument, piece: Piece) -> None:
     node = piece.node
-    if argument.takes is Takes.COLUMN and piece.reference is None:
+    wants_column = argument.takes in {Takes.COLUMN, Takes.ROWS}
+    is_repeat_itself = piece.type is ValueType.NODESET and argument.takes is not Takes.ROWS
+    if wants_column and (piece.reference is None or is_repeat_itself):
         raise complaints.not_a_column(function, argument, node.start, node.end)
     if argument.literal and not (isinstance(node, Literal) and isinstance(node.value, str)):
         raise complaints.not_quoted(function, argument, node.start, node.end)
@@ -390,7 +392,11 @@ def _called(node: FunctionCall, function: Function, pieces: tuple[Piece, ...]) -
     if function.lazy:
         return function.lazy(tuple(piece.run for piece in pieces))
     runs = tuple(
-        _argument_run(function.argument(place), piece, alone=_alone(function, place, pieces))
+        _argument_run(
+            piece,
+            as_column=function.takes_column(place, len(pieces)),
+            or_value=function.argument(place).takes is Takes.EITHER,
+        )
         for place, piece in enumerate(pieces)
     )
     call = function.call
@@ -404,14 +410,8 @@ def _called(node: FunctionCall, function: Function, pieces: tuple[Piece, ...]) -
     return run
 
 
-def _alone(function: Function, place: int, pieces: tuple[Piece, ...]) -> bool:
-    """Whether a column at this place is the only thing to work on: concat(${v}), join(', ', ${v})."""
-    return place == len(pieces) - 1 == len(function.arguments) - 1
-
-
-def _argument_run(argument: Argument, piece: Piece, *, alone: bool) -> Callable[[Environment], Value | Nodeset]:
-    if piece.column is None or argument.takes is Takes.VALUE:
+def _argument_run(piece: Piece, *, as_column: bool, or_value: bool) -> Callable[[Environment], Value | Nodeset]:
+    """`or_value`: a field that does not repeat is one value, not a column of one."""
+    if piece.column is None or not as_column or (or_value and not piece.repeated):
         return piece.run
-    if argument.takes is Takes.COLUMN or (alone and piece.repeated):
-        return piece.column
-    return piece.run
+    return piece.column

@@ -174,6 +174,18 @@ def missing_operand(text: str, start: int, end: int) -> ExpressionError:
     )
 
 
+def missing_before(word: str, start: int, end: int) -> ExpressionError:
+    return ExpressionError(
+        Text(vi=f"Trước '{word}' thiếu một giá trị.", en=f"A value is missing before '{word}'."),
+        Text(
+            vi=f"Viết … {word} …, với một điều kiện hoặc một số ở mỗi bên.",
+            en=f"Write … {word} …, with a condition or a number on each side.",
+        ),
+        start,
+        end,
+    )
+
+
 def too_deep(start: int) -> ExpressionError:
     return ExpressionError(
         Text(vi="Quá nhiều ngoặc lồng nhau.", en="Too many parentheses stand within each other."),
@@ -208,6 +220,12 @@ def bare_word(word: str, start: int, end: int) -> ExpressionError:
 
 
 # ---- what it names ----------------------------------------------------------------------------------------------
+
+
+LOOK_UP_TABLES = Text(
+    vi="Biểu thức chỉ thấy câu trả lời, không thấy bảng tra. Đưa giá trị vào một calculate của biểu mẫu.",
+    en="An expression sees answers, not look-up tables. Bring the value into a calculate of the form.",
+)
 
 
 def unknown_name(name: str, known: Iterable[str], start: int, end: int) -> ExpressionError:
@@ -289,8 +307,8 @@ def wrong_count(function: Function, given: int, start: int, end: int) -> Express
 def not_a_column(function: Function, argument: Argument, start: int, end: int) -> ExpressionError:
     return ExpressionError(
         Text(
-            vi=f"{function.name}() cần một câu hỏi ({argument.name.vi}), không phải một phép tính.",
-            en=f"{function.name}() needs a question ({argument.name.en}), not a computed value.",
+            vi=f"{function.name}() cần {argument.name.vi}, viết là ${{ten}}.",
+            en=f"{function.name}() needs a {argument.name.en}, written as ${{name}}.",
         ),
         Text(vi=f"Ví dụ: {function.example}", en=f"For example: {function.example}"),
         start,

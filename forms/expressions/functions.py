@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from forms.expressions import functions_choices, functions_dates, functions_logic, functions_numbers, functions_text
+from forms.expressions.complaints import LOOK_UP_TABLES
 from forms.expressions.signatures import Function
 from forms.sheets import Text
 
@@ -21,10 +22,6 @@ CATALOGUE: Mapping[str, Function] = MappingProxyType(
 _LABELS = Text(
     vi="So sánh mã của lựa chọn: ${cau_hoi} = 'ma'. Nhãn được hiển thị tự động ở phần lý do.",
     en="Compare the choice's code: ${question} = 'code'. Reasons show the label by themselves.",
-)
-_LISTS = Text(
-    vi="Biểu thức chỉ thấy câu trả lời, không thấy bảng tra. Đưa giá trị vào một calculate của biểu mẫu.",
-    en="An expression sees answers, not look-up tables. Bring the value into a calculate of the form.",
 )
 _CHANCE = Text(
     vi="Cùng câu trả lời phải luôn cho cùng kết quả; đưa giá trị ngẫu nhiên vào một calculate của biểu mẫu.",
@@ -57,10 +54,10 @@ NOT_HERE: Mapping[str, Text] = MappingProxyType(
         "jr:choice-name": _LABELS,
         "choice-label": _LABELS,
         "jr:itext": _LABELS,
-        "instance": _LISTS,
-        "pulldata": _LISTS,
-        "lookup": _LISTS,
-        "vlookup": _LISTS,
+        "instance": LOOK_UP_TABLES,
+        "pulldata": LOOK_UP_TABLES,
+        "lookup": LOOK_UP_TABLES,
+        "vlookup": LOOK_UP_TABLES,
         "random": _CHANCE,
         "randomize": _CHANCE,
         "uuid": _CHANCE,

@@ -94,7 +94,7 @@ FUNCTIONS = (
         name="indexed-repeat",
         arguments=(
             Argument(Text(vi="câu hỏi trong phần lặp", en="question of the repeat"), takes=Takes.COLUMN),
-            Argument(Text(vi="phần lặp", en="repeat"), takes=Takes.COLUMN),
+            Argument(Text(vi="phần lặp", en="repeat"), takes=Takes.ROWS),
             Argument(Text(vi="lần lặp, đếm từ 1", en="row, counted from 1"), ValueType.NUMBER),
         ),
         returns=ValueType.ANY,

@@ -14,6 +14,7 @@ from forms.sheets import Text
 
 NUMBER = Argument(Text(vi="số", en="number"), ValueType.NUMBER)
 COLUMN = Argument(Text(vi="câu hỏi trong phần lặp", en="question of a repeat"), takes=Takes.COLUMN)
+ROWS = Argument(Text(vi="phần lặp, hoặc câu hỏi trong đó", en="repeat, or a question of it"), takes=Takes.ROWS)
 COLUMN_OR_NUMBERS = Argument(
     Text(vi="câu hỏi trong phần lặp, hoặc các số", en="question of a repeat, or numbers"),
     ValueType.NUMBER,
@@ -275,7 +276,7 @@ FUNCTIONS = (
     ),
     Function(
         name="count",
-        arguments=(COLUMN,),
+        arguments=(ROWS,),
         returns=ValueType.NUMBER,
         summary=Text(vi="Số lần lặp.", en="The number of rows of a repeat."),
         blank=Text(vi="Dòng trống vẫn được đếm.", en="Rows count even where they are blank."),

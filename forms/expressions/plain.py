@@ -116,8 +116,7 @@ def _columns(node: Node) -> Iterator[str]:
 
 def _takes_column(name: str, place: int, count: int) -> bool:
     function = CATALOGUE.get(name)
-    if function is None or not function.arguments:
+    if function is None or not function.arguments or not function.takes_column(place, count):
         return False
-    if function.argument(place).takes is Takes.COLUMN:
-        return True
-    return name in _COLUMN_IF_ALONE and place == count - 1 == len(function.arguments) - 1
+    # A list given to concat() is read as chosen codes.
+    return function.argument(place).takes is not Takes.EITHER or name in _COLUMN_IF_ALONE

@@ -90,6 +90,8 @@ _LINE_ENDS = tuple((end, end) for end in "\n\r\u0085\u2028\u2029")
 
 
 def _in_class(character: str, name: str) -> bool:
+    if name == "cased":
+        return unicodedata.category(character) in {"Lu", "Ll", "Lt"}
     if name.startswith("category:"):
         return unicodedata.category(character).startswith(name.removeprefix("category:"))
     return character.isascii() and _ASCII_CLASSES[name].match(character) is not None
@@ -254,6 +256,14 @@ def _size(node: _Node) -> int:
 
 
 def _refusal(sign: str, shown: str) -> Refused:
+    if sign == ")":
+        return Refused(
+            Text(
+                vi="Mẫu regex chưa trọn: ngoặc mở mà không đóng, hoặc ngược lại.",
+                en="The pattern is not complete: a bracket is opened and not closed, or the other way round.",
+            ),
+            _CURES[")"],
+        )
     return Refused(
         Text(
             vi=f"Mẫu regex có '{shown}', không dùng được ở đây.", en=f"The pattern has '{shown}', which cannot be used."
@@ -279,11 +289,21 @@ _CURES = {
 }
 
 
+_QUOTED = re.compile(r"\\Q(.*?)(?:\\E|\Z)|\\.", re.DOTALL)
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    """`\\Qa.b\\E` as `a\\.b`, so that a count after it belongs to the last character, as in Java."""
+    if found[1] is None:
+        return found[0]
+    return "".join(character if character.isalnum() else f"\\{character}" for character in found[1])
+
+
 class _Reader:
     """Reads a pattern as Java does."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        self._text = _QUOTED.sub(_unquoted, text)
         self._place = 0
         self._fold = False
         self._dot_all = False
@@ -410,10 +430,6 @@ class _Reader:
 
     def _escape(self) -> _Node:
         letter = self._take()
-        if letter == "Q":
-            text, _, _ = self._text[self._place :].partition("\\E")
-            self._place = min(self._place + len(text) + 2, len(self._text))
-            return _Sequence(tuple(self._one(character) for character in text))
         if letter in {"b", "B"}:
             raise self.refused("\\b")
         if letter in {"z", "Z"}:
@@ -435,7 +451,9 @@ class _Reader:
         if found is None or not (name in _ASCII_CLASSES or _CATEGORIES.fullmatch(name)) or name in {"d", "w", "s"}:
             raise self.refused()
         self._place = found.end()
-        return (name if name in _ASCII_CLASSES else f"category:{name}"), letter == "P"
+        if self._fold and name in {"Lu", "Ll", "Lt", "Lower", "Upper"}:
+            name = "cased" if len(name) == 2 else "Alpha"
+        return (name if name in _ASCII_CLASSES or name == "cased" else f"category:{name}"), letter == "P"
 
     def _literal(self, letter: str) -> str:
         """The one character that an escape stands for."""
@@ -484,6 +502,4 @@ class _Reader:
         if character != "\\":
             return character
         letter = self._take()
-        if letter in {"Q", "E"}:
-            raise self.refused()
         return self._class(letter) or self._literal(letter)

@@ -49,7 +49,9 @@ class Takes(Enum):
 
     VALUE = "value"
     COLUMN = "column"
-    """A field or repeat, never a computed value; a field that does not repeat is a column of one."""
+    """A field, never a computed value; a field that does not repeat is a column of one."""
+    ROWS = "rows"
+    """As COLUMN, or the repeat itself, where only its rows matter."""
     EITHER = "either"
     """The column where a repeated field is the only one, else one value."""
 
@@ -107,3 +109,13 @@ class Function:
     def argument(self, place: int) -> Argument:
         """The argument at a place, counted from 0; the last one stands for all that follow."""
         return self.arguments[min(place, len(self.arguments) - 1)]
+
+    def takes_column(self, place: int, count: int) -> bool:
+        """Whether the argument at a place, of `count` given, is handed over as a whole column.
+
+        A column or numbers: concat(${v}) and join(', ', ${v}) take the column, concat('x', ${v}) one value.
+        """
+        takes = self.argument(place).takes
+        if takes is Takes.EITHER:
+            return place == count - 1 == len(self.arguments) - 1
+        return takes is not Takes.VALUE

@@ -83,6 +83,8 @@ ORDER = frozenset({"<", "<=", ">", ">="})
 EQUALITY = frozenset({"=", "!="})
 COMPARISONS = ORDER | EQUALITY
 
+_WORD_OPERATORS = frozenset({"and", "or", "div", "mod"})
+
 #: Loosest first.
 _LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"or"}),
@@ -110,6 +112,11 @@ class _Token:
     text: str
     start: int
     end: int
+
+    @property
+    def shown(self) -> str:
+        """The token as it stands in the text."""
+        return {"name": f"${{{self.text}}}", "text": f'"{self.text}"'}.get(self.kind, self.text)
 
 
 _NUMBER = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
@@ -234,7 +241,7 @@ class _Parser:
         if self._at(")"):
             raise complaints.stray_parenthesis(token.start, token.end)
         self._refuse_path_parts()
-        raise complaints.missing_operator(token.text, token.start, token.end)
+        raise complaints.missing_operator(token.shown, token.start, token.end)
 
     def _refuse_path_parts(self) -> None:
         """Says clearly what is XPath, but not of this language."""
@@ -276,6 +283,8 @@ class _Parser:
             node = self._parentheses()
         elif token.kind == "word" and self._at("(", ahead=1):
             node = self._call()
+            if isinstance(node, FunctionCall) and node.name == "instance":
+                raise complaints.function_not_here(node.name, complaints.LOOK_UP_TABLES, node.start, node.end)
         else:
             node = self._path()
         self._refuse_path_parts()
@@ -300,7 +309,7 @@ class _Parser:
         if not self._at(")"):
             if self._token.kind != "end" and not self._at(","):
                 self._refuse_path_parts()
-                raise complaints.missing_operator(self._token.text, self._token.start, self._token.end)
+                raise complaints.missing_operator(self._token.shown, self._token.start, self._token.end)
             raise complaints.open_parenthesis(opening.start, opening.end)
         return self._advance()
 
@@ -334,6 +343,8 @@ class _Parser:
             self._advance()
             rest = self._steps(token.start)
             return Path(rest.steps, absolute=True, start=token.start, end=rest.end)
+        if token.kind == "word" and token.text in _WORD_OPERATORS:
+            raise complaints.missing_before(token.text, token.start, token.end)
         if token.kind == "word" and not self._at("/", ahead=1):
             raise complaints.bare_word(token.text, token.start, token.end)
         return self._steps(token.start)
@@ -359,7 +370,7 @@ class _Parser:
         if before is None and token.kind == "end":
             return complaints.empty()
         wanted_after = before or token
-        return complaints.missing_operand(wanted_after.text, wanted_after.start, wanted_after.end)
+        return complaints.missing_operand(wanted_after.shown, wanted_after.start, wanted_after.end)
 
 
 def text_of(node: Node, source: str) -> str:

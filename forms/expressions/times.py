@@ -171,8 +171,8 @@ def formatted(value: Moment, pattern: str, now: dt.datetime) -> str:
                     vi=f"Mẫu ngày có ký hiệu lạ '%{escape}'.", en=f"The date pattern has an unknown escape '%{escape}'."
                 ),
                 Text(
-                    vi="Dùng %Y %y %m %n %b %d %e %H %h %M %S %3 %a %W hoặc %%.",
-                    en="Use %Y %y %m %n %b %d %e %H %h %M %S %3 %a %W or %%.",
+                    vi="Dùng %Y %y %m %n %b %d %e %H %h %M %S %3 %a hoặc %%.",
+                    en="Use %Y %y %m %n %b %d %e %H %h %M %S %3 %a or %%.",
                 ),
             )
         written.append(text)
@@ -180,6 +180,7 @@ def formatted(value: Moment, pattern: str, now: dt.datetime) -> str:
 
 
 def _escape(letter: str, local: dt.datetime) -> str | None:
+    """What an escape stands for. %W is left out: which week it is depends on the phone's language."""
     known = {
         "%": "%",
         "Y": f"{local.year:04d}",
@@ -195,6 +196,5 @@ def _escape(letter: str, local: dt.datetime) -> str | None:
         "S": f"{local.second:02d}",
         "3": f"{local.microsecond // 1000:03d}",
         "a": _WEEKDAYS[local.weekday()],
-        "W": str(local.isocalendar().week),
     }
     return known.get(letter)

@@ -63,7 +63,7 @@ def release(session: Session, decision_id: uuid.UUID, keep: Collection[tuple[str
         select(FollowUpCause, FollowUp)
         .join(FollowUp, FollowUp.id == FollowUpCause.follow_up_id)
         .where(FollowUpCause.decision_id == decision_id)
-    ).tuples()
+    )
     for cause, row in rows.all():
         if (row.schedule, row.step, cause.cause) in keep:
             continue

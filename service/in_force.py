@@ -6,13 +6,13 @@ import uuid
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from rules.evaluate import Ruleset, compile_rules
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from forms import definition as form_json
 from forms.definition import FormDefinition
 from rules import model
-from rules.evaluate import Ruleset, compile_rules
 from rules.programme import Programme
 from service import publishing
 from service.tables import FormVersion, ProgrammeVersion, RulebookVersion, VersionState
@@ -77,7 +77,7 @@ class Shelf:
             self._rules[version_id] = found
         self._rules.move_to_end(version_id)
         while len(self._rules) > _RULEBOOKS:
-            self._rules.popitem(last=False)
+            self._rules.popitem(last=False)[1].ruleset.close()
         return found
 
     def form(self, session: Session, form_id: str, version: str) -> FormDefinition:
@@ -106,4 +106,6 @@ class Shelf:
         )
         if accepted != self._accepted:
             self._accepted = accepted
+            for item in self._rules.values():
+                item.ruleset.close()
             self._rules.clear()

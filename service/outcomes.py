@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from rules import decision as said
 from rules.decision import FlagLevel, ReferralWanted, Urgency
-from rules.model import InsteadAction, Rulebook, Trigger
+from rules.model import InsteadAction, Rulebook
 from rules.programme import Programme, ProviderEntry
 from service import follow_ups, referrals
 from service.queries import consents, records
@@ -56,8 +56,9 @@ class Ended(StrEnum):
 class Ground:
     """On what an observation's outcomes stand.
 
-    `before` are the decisions on the client's earlier observations, `moment` until when what people did counts as done
-    before this one. `received_at` starts the clocks of alerts, `event_date` those of referrals and follow-ups.
+    `decides` are the flags that a rule running on this form may raise; `before` the decisions on the client's earlier
+    observations; until `moment` what people did counts as done before this one. `received_at` starts the clocks of
+    alerts, `event_date` those of referrals and follow-ups.
     """
 
     row: Decision
@@ -65,6 +66,7 @@ class Ground:
     programme: Programme
     rulebook: Rulebook
     form: str
+    decides: frozenset[str]
     event_date: date
     received_at: datetime
     before: frozenset[uuid.UUID]
@@ -141,11 +143,8 @@ def _stand_again(session: Session, decision_id: uuid.UUID) -> None:
 
 
 def _decided_anew(ground: Ground, flag: Flag) -> bool:
-    """Whether this observation has looked at the flag's question: by its form, or by another form of the same rule."""
-    return flag.form_id == ground.form or any(
-        rule.flag == flag.code and rule.runs and rule.trigger is Trigger.SUBMISSION and ground.form in rule.forms
-        for rule in ground.rulebook.rules
-    )
+    """Whether this observation has looked at the flag's question, as the rules see it (rules.sight.standing_flags)."""
+    return flag.form_id == ground.form or flag.code in ground.decides
 
 
 def _end(flag: Flag, because: Ended, now: datetime, decision_id: uuid.UUID | None) -> None:
@@ -459,7 +458,7 @@ def name_successors(session: Session, former: Collection[uuid.UUID], row: Decisi
     """Superseded referrals of those decisions name the one that this decision made, or attached to, in their place."""
     made = {item.service: item.id for item in session.scalars(select(Referral).where(Referral.decision_id == row.id))}
     attached = select(StoppedOutcome.service, StoppedOutcome.referral_id).where(StoppedOutcome.decision_id == row.id)
-    made = {service: key for service, key in session.execute(attached).tuples() if key} | made
+    made = {service: key for service, key in session.execute(attached) if key} | made
     superseded = select(Referral).where(
         Referral.decision_id.in_(list(former)), Referral.state == ReferralState.SUPERSEDED
     )

@@ -6,31 +6,28 @@ again is harmless: what is decided is left alone, and everything is keyed by sub
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from dataclasses import dataclass
+from datetime import datetime
 
+from rules.evaluate import evaluate
 from sqlalchemy import delete, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from forms.answers import read
-from forms.definition import Answer, AnswerFinding, Answers, FormDefinition
-from forms.sheets import Text
-from integrations.odk.submission import read_envelope
+from forms.definition import Answers, FormDefinition
 from rules import decision as said
-from rules.evaluate import evaluate
-from rules.facts import ConsentFact, Facts, Record
-from rules.programme import Means, Programme
-from service import audit, clients, follow_ups, outbox, outcomes
-from service.in_force import InForce, Rules, Shelf
+from rules.facts import Facts, Record
+from rules.model import Trigger
+from service import audit, clients, follow_ups, outbox, outcomes, quarantine, reading
+from service.desk import Desk, Work
+from service.in_force import Rules
 from service.observations import canonical, pack, unpack
+from service.quarantine import SETTLED, EnginesDisagree, ForeignEdit
 from service.queries import records
 from service.queries.records import Place
-from service.sealing import DataKey, Erased, Vault
+from service.reading import Opened
 from service.tables import (
     Client,
     Consent,
@@ -46,80 +43,8 @@ from service.tables import (
     User,
 )
 
-log = logging.getLogger(__name__)
-
-#: What was looked at once and needs no second look.
-_SETTLED = (SubmissionState.DECIDED, SubmissionState.REPLACED)
 #: With `rules_crosscheck = sample`, one decision in so many is checked.
 _SAMPLE = 10
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What deciding needs besides the database. `crosscheck`: always, sample or off."""
-
-    vault: Vault
-    shelf: Shelf = field(default_factory=Shelf)
-    crosscheck: str = "always"
-
-
-class CannotProcess(Exception):
-    """A submission that waits in quarantine until a person has looked at it. Tree: Encrypted, ForeignEdit, …"""
-
-    path = ""
-
-
-class Encrypted(CannotProcess):
-    """An encrypted submission: its answers cannot be read here."""
-
-
-class ForeignEdit(CannotProcess):
-    """An edit of a submission that another person had sent, or of another form."""
-
-
-class EnginesDisagree(CannotProcess):
-    """The chaining engine and the reference matcher differ: only what either wants the same day was applied."""
-
-
-class TooManyDeaths(CannotProcess):
-    """Workers died on it again and again."""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A submission as it was read. `consents` are its own; `code` is the client code that it brought."""
-
-    submission: Submission
-    form: FormDefinition
-    answers: Answers
-    findings: tuple[AnswerFinding, ...]
-    event_date: date
-    consents: tuple[ConsentFact, ...]
-    refuses: bool
-    code: str
-
-    @property
-    def place(self) -> Place:
-        return Place(self.event_date, self.submission.received_at, self.submission.id.hex)
-
-
-@dataclass(frozen=True)
-class Work:
-    """One batch: session, time, and what is in force."""
-
-    session: Session
-    desk: Desk
-    force: InForce
-    now: datetime
-    alone: frozenset[uuid.UUID]
-
-    @property
-    def programme(self) -> Programme:
-        return self.force.programme
-
-    @property
-    def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.programme.settings.timezone)
 
 
 def process(
@@ -145,7 +70,7 @@ def process(
         select(Submission).where(Submission.id.in_(wanted)).order_by(Submission.id).with_for_update()
     ).all()
     desk.vault.keys(row.key_id for row in rows)  # Asked once for all; the vault remembers them.
-    opened = list(_open_all(work, [row for row in rows if row.state not in _SETTLED]))
+    opened = list(_open_all(work, [row for row in rows if row.state not in SETTLED]))
     decided = [item.submission.id for item in sorted(opened, key=_turn) if _contained(work, item)]
     outbox.finish(session, wanted)
     return decided
@@ -159,10 +84,10 @@ def _turn(item: Opened) -> tuple[str, datetime, str]:
 def _open_all(work: Work, rows: Sequence[Submission]) -> Iterator[Opened]:
     for row in rows:
         try:
-            yield _open(work, row)
+            yield reading.opened(work, row)
         except Exception as problem:  # Whatever one submission holds must not stop another.
             _raise_if_common(problem)
-            quarantine(work.session, work.desk.vault, row, problem, work.now)
+            quarantine.set_aside(work.session, work.desk.vault, row, problem, work.now)
 
 
 def _contained(work: Work, item: Opened) -> bool:
@@ -172,7 +97,7 @@ def _contained(work: Work, item: Opened) -> bool:
             _decide_one(work, item)
     except Exception as problem:
         _raise_if_common(problem)
-        quarantine(work.session, work.desk.vault, item.submission, problem, work.now)
+        quarantine.set_aside(work.session, work.desk.vault, item.submission, problem, work.now)
         return False
     return item.submission.state is SubmissionState.DECIDED
 
@@ -182,73 +107,6 @@ def _raise_if_common(problem: Exception) -> None:
     lost = isinstance(problem, DBAPIError) and problem.connection_invalidated
     if lost or isinstance(problem, OperationalError | InterfaceError):
         raise problem
-
-
-# ---- reading --------------------------------------------------------------------------------------
-
-
-def _open(work: Work, row: Submission) -> Opened:
-    """Raises whatever makes it unreadable: a missing key, another form, an encrypted submission."""
-    xml = work.desk.vault.open(row.key_id, row.sealed_xml, "xml")
-    if read_envelope(xml).encrypted:
-        raise Encrypted("the submission is encrypted")
-    form = work.desk.shelf.form(work.session, row.form_id, row.form_version)
-    submitted = read(form, xml)
-    day, found = _event_date(work, form, submitted.answers, row.received_at)
-    return Opened(
-        submission=row,
-        form=form,
-        answers=submitted.answers,
-        findings=(*submitted.findings, *found),
-        event_date=day,
-        consents=work.programme.own_consents(form.form_id, submitted.answers, day),
-        refuses=work.programme.refuses(form.form_id, submitted.answers),
-        code=clients.code_given(work.programme, form.form_id, submitted.answers) or "",
-    )
-
-
-def _event_date(
-    work: Work, form: FormDefinition, answers: Answers, received_at: datetime
-) -> tuple[date, tuple[AnswerFinding, ...]]:
-    """The day on which it happened, in the programme's zone (product §3): what the sheet `fields` marks, else `end`.
-
-    Later than a day after its receipt it cannot be: a phone's clock is wrong, and the receipt counts.
-    """
-    received = received_at.astimezone(work.zone).date()
-    said_day = _as_day(work.programme.answer(form.form_id, Means.EVENT_DATE, answers), work.zone)
-    day = said_day or _as_day(_end(form, answers), work.zone) or received
-    if day <= received + timedelta(days=1):
-        return day, ()
-    finding = AnswerFinding(
-        "event-date.future",
-        "warning",
-        "",
-        Text(
-            "Ngày thực hiện sau ngày nhận hơn một ngày; đã dùng ngày nhận. Kiểm tra đồng hồ của điện thoại.",
-            "The event date is over a day after the receipt; the day of receipt was used. Check the phone's clock.",
-        ),
-    )
-    return received, (finding,)
-
-
-def _end(form: FormDefinition, answers: Answers) -> Answer | None:
-    for item in form.fields:
-        answer = answers.get(item.path)
-        if item.preload == "timestamp/end" and answer is not None and not isinstance(answer, list):
-            return answer
-    return None
-
-
-def _as_day(answer: Answer | None, zone: ZoneInfo) -> date | None:
-    if not isinstance(answer, str):
-        return None
-    try:
-        if len(answer) <= len("2026-01-31"):
-            return date.fromisoformat(answer)
-        moment = datetime.fromisoformat(answer)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(zone).date()
 
 
 # ---- one submission -------------------------------------------------------------------------------
@@ -310,26 +168,8 @@ def _keep_observation(work: Work, item: Opened, client: Client | None) -> None:
     )
     session.flush()
     session.execute(delete(ReportableValue).where(ReportableValue.submission_id == row.id))
-    for name, value in _reportable(work.programme, item.form.form_id, item.answers):
+    for name, value in reading.reportable(work.programme, item.form.form_id, item.answers):
         session.add(ReportableValue(submission_id=row.id, name=name, value=value))
-
-
-def _reportable(programme: Programme, form: str, answers: Answers) -> Iterator[tuple[str, str]]:
-    """(field name, value) of what the sheet `fields` marks as reportable: each choice, each row of a repeat."""
-    for path, answer in answers.items():
-        meaning = programme.meaning(form, path)
-        if meaning is None or not meaning.reportable:
-            continue
-        for row in answer if isinstance(answer, list) else [answer]:
-            for value in row if isinstance(row, tuple) else [row]:
-                if value is not None:
-                    yield meaning.field, _counted(value)
-
-
-def _counted(value: str | float | bool) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}"[:255] if isinstance(value, float) else str(value)[:255]
 
 
 def _keep_consents(work: Work, item: Opened, client: Client | None) -> None:
@@ -381,7 +221,7 @@ def _decide(work: Work, item: Opened, client: Client | None, rules: Rules) -> De
         item.form.form_id,
         item.submission.id,
         item.event_date,
-        today=work.now.astimezone(work.zone).date(),
+        today=work.today,
     )
     decision = _evaluated(work, item, rules, record)
     row = _keep_decision(work, item, client, rules, decision)
@@ -391,6 +231,7 @@ def _decide(work: Work, item: Opened, client: Client | None, rules: Rules) -> De
         programme=work.programme,
         rulebook=rules.rulebook,
         form=item.form.form_id,
+        decides=rules.ruleset.program(Trigger.SUBMISSION, item.form.form_id, None).raises,
         event_date=item.event_date,
         received_at=item.submission.received_at,
         before=frozenset(before),
@@ -400,7 +241,8 @@ def _decide(work: Work, item: Opened, client: Client | None, rules: Rules) -> De
     )
     outcomes.apply(session, ground, decision)
     if not decision.agreed:
-        _set_aside(work, item.submission, EnginesDisagree(decision.disagreement))
+        problem = EnginesDisagree(decision.disagreement)
+        quarantine.set_aside(session, work.desk.vault, item.submission, problem, work.now)
     return row
 
 
@@ -420,6 +262,8 @@ def _evaluated(work: Work, item: Opened, rules: Rules, record: Record) -> said.D
         rules.ruleset,
         facts,
         today=item.event_date,
+        # The receipt, not the present: deciding anew must not forget follow-ups whose window has closed since.
+        now=item.submission.received_at,
         crosscheck=checked,
         reference_only=item.submission.id in work.alone,
     )
@@ -500,7 +344,7 @@ class Former:
 def _replaced_already(work: Work, row: Submission) -> bool:
     """An edit may overtake what it replaces: then the older one is not looked at any more."""
     edit = select(Submission.id).where(
-        Submission.deprecated_instance_id == row.instance_id, Submission.state.in_(_SETTLED)
+        Submission.deprecated_instance_id == row.instance_id, Submission.state.in_(SETTLED)
     )
     return work.session.scalar(edit.limit(1)) is not None
 
@@ -526,7 +370,7 @@ def _replace_former(work: Work, item: Opened) -> Former | None:
     if observation.client_id is not None:
         session.execute(select(Client.id).where(Client.id == observation.client_id).with_for_update())
     observation.replaced = True
-    follow_ups.undo(session, old.id, work.now.astimezone(work.zone).date())
+    follow_ups.undo(session, old.id, work.today)
     decisions = session.scalars(select(Decision).where(Decision.submission_id == old.id)).all()
     for decision in decisions:
         outcomes.withdraw(session, decision, work.now)
@@ -585,66 +429,3 @@ def _decide_again(work: Work, client: Client, observation: Observation) -> None:
         code=client.code,
     )
     _decide(work, item, client, work.desk.shelf.rules(work.session, first.rulebook_version_id))
-
-
-# ---- quarantine -----------------------------------------------------------------------------------
-
-
-def quarantine(session: Session, vault: Vault, row: Submission, problem: Exception, now: datetime) -> None:
-    """Set a submission aside: what kind of error and where in clear, what it said under seal. It blocks nothing."""
-    key = _key_of(vault, row)
-    detail = canonical({"error": type(problem).__name__, "message": str(problem)[:20_000]})
-    known = session.get(Quarantine, row.id)
-    tries = known.tries + 1 if known else 1
-    session.merge(
-        Quarantine(
-            submission_id=row.id,
-            error_class=type(problem).__name__[:120],
-            path=str(getattr(problem, "path", "") or "")[:500],
-            sealed_detail=vault.seal(key, detail, "quarantine"),
-            key_id=key.id,
-            at=now,
-            tries=tries,
-        )
-    )
-    row.state = SubmissionState.QUARANTINED
-    session.flush()
-    # The class alone: the message may quote an answer.
-    log.warning("submission set aside", extra={"submission": str(row.id), "error": type(problem).__name__})
-
-
-def _set_aside(work: Work, row: Submission, problem: Exception) -> None:
-    quarantine(work.session, work.desk.vault, row, problem, work.now)
-
-
-def _key_of(vault: Vault, row: Submission) -> DataKey:
-    """The submission's own key; where it was erased, a fresh one."""
-    try:
-        return vault.key(row.key_id)
-    except Erased:
-        return vault.new_key()
-
-
-def give_up(session: Session, submission_ids: Iterable[uuid.UUID], *, now: datetime, desk: Desk) -> None:
-    """Set aside submissions on which workers died too often, without touching them again."""
-    wanted = list(submission_ids)
-    for row in session.scalars(select(Submission).where(Submission.id.in_(wanted))):
-        if row.state not in _SETTLED:
-            quarantine(session, desk.vault, row, TooManyDeaths("workers died on it"), now)
-    outbox.finish(session, wanted)
-
-
-def retry(session: Session, submission_ids: Iterable[uuid.UUID], *, now: datetime, by: uuid.UUID | None) -> int:
-    """Put quarantined submissions back into the outbox, in order of receipt; returns how many."""
-    rows = session.scalars(
-        select(Submission)
-        .where(Submission.id.in_(list(submission_ids)), Submission.state == SubmissionState.QUARANTINED)
-        .order_by(Submission.received_at, Submission.id)
-    ).all()
-    for row in rows:
-        row.state = SubmissionState.RECEIVED
-        session.execute(delete(OutboxRow).where(OutboxRow.submission_id == row.id))
-        session.add(OutboxRow(submission_id=row.id, available_at=now))
-        session.flush()
-        audit.record(session, at=now, actor=by, action="quarantine.retried", kind="submission", object_id=str(row.id))
-    return len(rows)

@@ -23,11 +23,12 @@ from forms import gate
 from forms.definition import FormDefinition
 from forms.sheets import Cell, Finding, Level, Text
 from forms.workbook import read
-from rules import check, examples, model, programme
+from rules import model, programme
 from rules.programme import Programme
 from rules.workbook import read_rules
-from service import audit, territory
+from service import audit, territory, trial
 from service.tables import FormMedia, FormVersion, ProgrammeVersion, RulebookVersion, VersionState
+from service.trial import Case
 
 #: Versions whose submissions are still taken.
 ACCEPTED = (VersionState.LIVE, VersionState.CLOSING)
@@ -128,9 +129,7 @@ def _keep_media(session: Session, row: FormVersion, media: Sequence[MediaFile]) 
 
 def _same_form(session: Session, row: FormVersion, form: FormDefinition, media: Sequence[MediaFile]) -> bool:
     """Whether this is what was published under that version; media count only where files were given."""
-    kept = session.execute(
-        select(FormMedia.filename, FormMedia.md5).where(FormMedia.form_version_id == row.id)
-    ).tuples()
+    kept = session.execute(select(FormMedia.filename, FormMedia.md5).where(FormMedia.form_version_id == row.id))
     given = {item.filename: item.md5 for item in media}
     return row.content_hash == form.content_hash and (not given or given == dict(kept.all()))
 
@@ -156,15 +155,15 @@ def _broken_rules(session: Session, form: FormDefinition) -> tuple[Finding, ...]
     row = _live(session, RulebookVersion)
     if row is None:
         return ()
-    rulebook, today = model.from_json(row.rulebook), accepted_forms(session)
-    plan = live_programme(session)
-    known = {(item.code, item.cell, item.problem) for item in check.check(rulebook, today, plan)}
-    found = check.check(rulebook, (form, *today), plan)
-    return tuple(
-        item if item.file else replace(item, file=row.workbook_name)
-        for item in found
-        if (item.code, item.cell, item.problem) not in known
-    )
+    today, plan = accepted_forms(session), live_programme(session)
+    before = Case(model.from_json(row.rulebook), today, plan, row.workbook_name)
+    return _news(before, replace(before, forms=(form, *today)))
+
+
+def _news(before: Case, after: Case) -> tuple[Finding, ...]:
+    """What is found after a change and was not found before it."""
+    old, new = trial.findings([before, after])
+    return tuple(item for item in new if item not in old)
 
 
 # ---- rules ----------------------------------------------------------------------------------------
@@ -209,21 +208,8 @@ def _read_rulebook(workbook: bytes, file: str) -> tuple[model.Rulebook | None, t
 
 
 def _rule_findings(session: Session, rulebook: model.Rulebook, file: str) -> tuple[Finding, ...]:
-    forms, plan = accepted_forms(session), live_programme(session)
-    found = check.check(rulebook, forms, plan)
-    if not _blocked(found):
-        found = (*found, *(_red(item) for item in examples.run(rulebook, forms, plan) if not item.passed))
-    return tuple(item if item.file else replace(item, file=file) for item in found)
-
-
-def _red(result: examples.ExampleResult) -> Finding:
-    return Finding(
-        "rules.test-red",
-        Level.ERROR,
-        result.cell,
-        result.problem,
-        Text("Sửa luật hoặc sửa ví dụ cho khớp nhau.", "Correct the rule or the example, so that they agree."),
-    )
+    (found,) = trial.findings([Case(rulebook, accepted_forms(session), live_programme(session), file, run=True)])
+    return found
 
 
 def _rulebook_row(rulebook: model.Rulebook, workbook: bytes, file: str) -> RulebookVersion:
@@ -293,17 +279,12 @@ def _programme_row(plan: Programme, digest: str, workbook: bytes, file: str) -> 
 
 
 def _rules_without(session: Session, plan: Programme) -> tuple[Finding, ...]:
-    """Errors that the live rules would have under the new programme and do not have under the live one."""
+    """What the live rules would say under the new programme and do not say under the live one."""
     row = _live(session, RulebookVersion)
     if row is None:
         return ()
-    rulebook, forms = model.from_json(row.rulebook), accepted_forms(session)
-    known = {(item.code, item.cell, item.problem) for item in check.check(rulebook, forms, live_programme(session))}
-    return tuple(
-        item if item.file else replace(item, file=row.workbook_name)
-        for item in check.check(rulebook, forms, plan)
-        if (item.code, item.cell, item.problem) not in known
-    )
+    before = Case(model.from_json(row.rulebook), accepted_forms(session), live_programme(session), row.workbook_name)
+    return _news(before, replace(before, programme=plan))
 
 
 def _digest(data: Mapping[str, Any]) -> str:
@@ -362,7 +343,7 @@ def accepted_forms(session: Session) -> tuple[FormDefinition, ...]:
         select(FormVersion.definition, FormVersion.xform)
         .where(FormVersion.state.in_(ACCEPTED))
         .order_by(FormVersion.form_id, FormVersion.state.desc(), FormVersion.published_at.desc())
-    ).tuples()
+    )
     return tuple(form_json.from_json(data, xform) for data, xform in rows)
 
 

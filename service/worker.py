@@ -29,9 +29,9 @@ from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from service import clock, database, follow_ups, outbox, processing, publishing
+from service import clock, database, follow_ups, outbox, processing, publishing, quarantine
+from service.desk import Desk
 from service.in_force import Shelf
-from service.processing import Desk
 from service.sealing import Vault, read_installation_keys
 from service.settings import Settings
 from service.tables import OutboxRow
@@ -115,7 +115,7 @@ class Worker:
     def _retry(self, key: uuid.UUID, tries: int) -> None:
         if tries >= GIVE_UP_AT:
             with self.sessions.begin() as session:
-                processing.give_up(session, [key], now=clock.now(), desk=self.desk)
+                quarantine.give_up(session, [key], now=clock.now(), vault=self.desk.vault)
             return
         self._decide([key], alone=[key] if tries > ALONE_AFTER else [])
 
@@ -156,6 +156,7 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
+    # The broker's word may be lost; the outbox is looked at all the same.
     beat_schedule={
         "poll": {"task": "process_batch", "schedule": 5.0, "kwargs": {"go_on": True}, "options": {"expires": 5}}
     },
@@ -213,7 +214,6 @@ def run(settings: Settings) -> None:
         configure(settings)
         schedule = settings.data_dir / "celery-beat"
         app.worker_main(["worker", "--beat", "--schedule", str(schedule), "--loglevel", settings.log_level])
-        return
     configure(settings, _own_name("worker"))
     stop = _Stop()
     signal.signal(signal.SIGTERM, stop)

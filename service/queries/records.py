@@ -89,7 +89,7 @@ def _causes(session: Session, client_id: uuid.UUID, submissions: set[uuid.UUID])
     """The decisions on these submissions, each with its event date."""
     decided = session.execute(
         select(Decision.id, Decision.event_date, Decision.submission_id).where(Decision.client_id == client_id)
-    ).tuples()
+    )
     return {key: day for key, day, submission in decided if submission in submissions}
 
 
@@ -184,7 +184,7 @@ def _follow_ups(
         select(FollowUpCause.follow_up_id, FollowUpCause.decision_id).where(
             FollowUpCause.follow_up_id.in_([row.id for row in rows])
         )
-    ).tuples()
+    )
     known = {key for key, decision_id in wanted if decision_id is None or decision_id in causes}
     for row in rows:
         if row.id in known:

@@ -352,23 +352,27 @@ class _Compiler:
                 )
 
     def forms_that_are_not_published(self) -> None:
+        """One warning a form, at the first row that names it."""
         book = self.rulebook
         named = [(form, "rules", rule.row) for rule in book.rules if rule.runs for form in rule.forms]
-        named += [(step.form, "schedules", step.row) for step in book.schedules]
         named += [(form, "calculations", item.row) for item in book.calculations for form in item.forms]
-        for form, sheet, row in named:
-            if form not in self.fields.versions:
-                self._say(
-                    "rules.form-not-published",
-                    Level.WARNING,
-                    book.cell(sheet, row, "form"),
-                    Text(f"Biểu mẫu '{form}' chưa được công bố.", f"The form '{form}' is not published yet."),
-                    did_you_mean(
-                        form,
-                        self.fields.versions,
-                        Text("Dòng này có tác dụng khi biểu mẫu được công bố.", "The row takes effect when it is."),
+        named += [(step.form, "schedules", step.row) for step in book.schedules]
+        first = {form: (sheet, row) for form, sheet, row in reversed(named) if form not in self.fields.versions}
+        for form, (sheet, row) in sorted(first.items()):
+            self._say(
+                "rules.form-not-published",
+                Level.WARNING,
+                book.cell(sheet, row, "form"),
+                Text(f"Biểu mẫu '{form}' chưa được công bố.", f"The form '{form}' is not published yet."),
+                did_you_mean(
+                    form,
+                    self.fields.versions,
+                    Text(
+                        "Các dòng có biểu mẫu này có tác dụng khi nó được công bố.",
+                        "The rows that name it take effect when it is.",
                     ),
-                )
+                ),
+            )
 
     # ---- telling ----
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,7 @@ from forms.sheets import Cell
 from rules import durable, outcomes, reference
 from rules.chain import Branch, Chain, Fact, Kind, Matcher, Trace
 from rules.compile import CompiledRule, FormUnknown, Program, Ruleset, compile_checked, compile_rules
-from rules.decision import Decision, Urgency
+from rules.decision import Decision, Reason, Urgency
 from rules.facts import Facts, ReferralFact
 from rules.model import Trigger
 from rules.names import Values
@@ -20,7 +21,7 @@ from rules.outcomes import Ground
 from rules.record import facts_hash
 from rules.sight import Sight, standing_flags
 
-__all__ = ["FormUnknown", "Ruleset", "compile_checked", "compile_rules", "evaluate"]
+__all__ = ["Case", "FormUnknown", "Ruleset", "compile_checked", "compile_rules", "evaluate", "explain", "view"]
 
 #: Raised whenever equal inputs may come to another decision. Decisions keep it; replay needs the same.
 ENGINE = "ketnoi 1"
@@ -72,22 +73,55 @@ def evaluate(
 
     Raises FormUnknown.
     """
-    program = ruleset.program(trigger, facts.form, referral)
-    zone = ZoneInfo(ruleset.rulebook.settings.timezone)
-    moment = now.astimezone(zone) if now else dt.datetime.combine(today, _NOON, zone)
-    sight = Sight(facts, today, ruleset.fields, referral=referral)
-    values = Values(program.names, sight, dt.datetime.combine(today, moment.timetz()))
+    case = Case(facts, today, now, trigger, referral)
+    program, values = view(ruleset, case)
     matching = _matching(ruleset, program, matcher, crosscheck=crosscheck, reference_only=reference_only)
-    verdict = _decide(program, sight, values, matching)
-    ground = Ground(
+    verdict = _decide(program, case, values, matching)
+    return _decision(_ground(ruleset, case, program, values, verdict), verdict, matching.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is to be decided: the arguments of evaluate that say so."""
+
+    facts: Facts
+    today: dt.date
+    now: dt.datetime | None = None
+    trigger: Trigger = Trigger.SUBMISSION
+    referral: ReferralFact | None = None
+
+
+def view(ruleset: Ruleset, case: Case) -> tuple[Program, Values]:
+    """The program for a case, and what its names come to. Raises FormUnknown."""
+    program = ruleset.program(case.trigger, case.facts.form, case.referral)
+    zone = ZoneInfo(ruleset.rulebook.settings.timezone)
+    hour = case.now.astimezone(zone).timetz() if case.now else _NOON.replace(tzinfo=zone)
+    sight = Sight(case.facts, case.today, ruleset.fields, referral=case.referral)
+    return program, Values(program.names, sight, dt.datetime.combine(case.today, hour))
+
+
+def explain(ruleset: Ruleset, case: Case, rule_ids: Collection[str]) -> tuple[Reason, ...]:
+    """What the conditions of these rules saw, whether they fired or not, in the order of the sheet.
+
+    Rules that do not run in this case are left out. The reference matcher decides alone. Raises FormUnknown.
+    """
+    program, values = view(ruleset, case)
+    verdict = _decide(program, case, values, _Matching(reference.match, None, ENGINE))
+    ground = _ground(ruleset, case, program, values, verdict)
+    return tuple(outcomes.reason_of(ground, item) for item in program.rules if item.rule.rule_id in rule_ids)
+
+
+def _ground(ruleset: Ruleset, case: Case, program: Program, values: Values, verdict: _Verdict) -> Ground:
+    zone = ZoneInfo(ruleset.rulebook.settings.timezone)
+    made_on = case.now.astimezone(zone).date() if case.now else case.today
+    return Ground(
         program=program,
         rulebook=ruleset.rulebook,
         fired=_fired(program, verdict),
         values=values,
-        sight=replace(sight, outcomes=verdict.known),
-        created=max(today, moment.date()),
+        sight=replace(values.sight, outcomes=verdict.known),
+        created=max(case.today, made_on),
     )
-    return _decision(ground, verdict, matching.name)
 
 
 # ---- which rules fire -----------------------------------------------------------------------------
@@ -109,10 +143,10 @@ def _matching(
     return _Matching(driven, reference.match if crosscheck else None, name)
 
 
-def _decide(program: Program, sight: Sight, values: Values, matching: _Matching) -> _Verdict:
+def _decide(program: Program, case: Case, values: Values, matching: _Matching) -> _Verdict:
     failures: list[str] = []
     plain = [item for item in program.rules if not item.chains and _fires(item, values, failures)]
-    known = standing_flags(sight.facts, program.raises).union(*(item.makes for item in plain))
+    known = standing_flags(case.facts, program.raises).union(*(item.makes for item in plain))
     fired = frozenset(item.rule.rule_id for item in plain)
     if program.chain.strata:
         hits = _hits(program, values, failures)

@@ -143,6 +143,7 @@ class Values:
     def __init__(self, names: Names, sight: Sight, now: dt.datetime) -> None:
         self._names = names
         self._known: dict[str, Value | Nodeset] = {}
+        self.sight = sight
         self.env = Environment(values=self, now=now, record=sight)
 
     def __call__(self, key: str) -> Value | Nodeset:
@@ -165,7 +166,7 @@ class Values:
         kind, _, name = key.partition(":")
         match f"{kind}:":
             case "field:":
-                facts = _sight(self.env).facts
+                facts = self.sight.facts
                 return self._names.fields.value(facts.form, facts.answers, name)
             case "parameter:":
                 return parameter_value(self._names.parameters[name])
@@ -175,12 +176,6 @@ class Values:
             case _:
                 band = self.band(name)
                 return band.value if band else ""
-
-
-def _sight(env: Environment) -> Sight:
-    if not isinstance(env.record, Sight):
-        raise TypeError("an environment of rules carries a Sight")
-    return env.record
 
 
 def grid(table: BandTable) -> Fraction:

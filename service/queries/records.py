@@ -123,16 +123,20 @@ def _consents(session: Session, client_id: uuid.UUID, here: Place) -> tuple[Cons
 def _referrals(
     session: Session, client_id: uuid.UUID, causes: Mapping[uuid.UUID, date], moment: datetime, zone: ZoneInfo
 ) -> Iterator[ReferralFact]:
-    rows = session.scalars(select(Referral).where(Referral.client_id == client_id).order_by(Referral.created_at)).all()
+    # What was superseded is as if it had never been wanted.
+    rows = session.scalars(
+        select(Referral)
+        .where(Referral.client_id == client_id, Referral.state != ReferralState.SUPERSEDED)
+        .order_by(Referral.created_at, Referral.id)
+    ).all()
     events = _events(session, [row.id for row in rows])
     for row in rows:
         by_hand = row.decision_id is None and row.created_at <= moment
         day = causes.get(row.decision_id) if row.decision_id else None
         if day is None and not by_hand:
             continue
-        fact = _as_it_stood(row, events.get(row.id, []), day or row.created_at.astimezone(zone).date(), moment, zone)
-        if fact.state != ReferralState.SUPERSEDED:
-            yield fact
+        made_on = day or row.created_at.astimezone(zone).date()
+        yield _as_it_stood(row, events.get(row.id, []), made_on, moment, zone)
 
 
 def _events(session: Session, referral_ids: Iterable[uuid.UUID]) -> Mapping[uuid.UUID, list[ReferralEvent]]:

@@ -127,6 +127,7 @@ RULES = """
 |          | R4 | submission | client | check | 30 | change('score') > 0 | worse | warning | | | | | | Worse |
 |          | R5 | submission | client | check | 30 | ${score} >= 10 and ${danger} = 'yes' | both | low | | priority | 3 | course | | Both |
 |          | R6 | submission | client | check | 30 | selected(${needs}, 'advice') | wants_advice | info | advice | routine | 14 | | | Advice |
+|          | R8 | submission | client | check | 95 | ${score} >= 20 | very_high | high | clinic | same_day | 0 | | | Very high |
 |          | R7 | submission | client | check | 20 | has-flag('high_score') and count-open('clinic') > 0 | twice | info | | | | | | Twice |
 | stops    |
 |          | stop_id | service | when | instead | message::English (en) |

@@ -195,6 +195,15 @@ def too_deep(start: int) -> ExpressionError:
     )
 
 
+def too_long(start: int, end: int) -> ExpressionError:
+    return ExpressionError(
+        Text(vi="Chuỗi phép tính này quá dài.", en="This chain of operators is too long."),
+        Text(vi="Tách biểu thức thành nhiều phép tính.", en="Split the expression into several calculations."),
+        start,
+        end,
+    )
+
+
 def not_in_this_language(sign: str, start: int, end: int) -> ExpressionError:
     return ExpressionError(
         Text(vi=f"Không dùng được '{sign}' ở đây.", en=f"'{sign}' cannot be used here."),

@@ -16,7 +16,13 @@ from forms.expressions.errors import ExpressionError
 _SMART_QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"'})
 
 _MOST_DEPTH = 100
-"""Nested parentheses and calls; beyond any honest expression, and safely within Python's own stack."""
+"""Parentheses and calls within each other; beyond any honest expression, and safely within Python's own stack."""
+
+_MOST_OPERANDS = 200
+"""Operands of one sum or chain of conditions."""
+
+_MOST_LEVELS = 250
+"""Levels of the whole tree: whoever walks it may call itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,25 @@ def parse(text: str) -> Node:
     parser = _Parser(text)
     node = parser.expression()
     parser.finish()
+    if _depth(node) > _MOST_LEVELS:
+        raise complaints.too_deep(node.start)
     return node
+
+
+def _depth(root: Node) -> int:
+    """The number of levels of a tree, counted without recursion."""
+    deepest, waiting = 0, [(root, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        match node:
+            case Operation(_, left, right):
+                waiting += [(left, depth + 1), (right, depth + 1)]
+            case Negative(operand):
+                waiting.append((operand, depth + 1))
+            case FunctionCall(_, arguments):
+                waiting += [(argument, depth + 1) for argument in arguments]
+    return deepest
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +235,15 @@ def _braces(source: str, place: int) -> _Token:
     return _Token("name", name, place, found.end())
 
 
+def _balanced(operator: str, operands: list[Node]) -> Node:
+    """A chain of `and` or of `or` as a tree of little depth; the order of evaluation stays."""
+    if len(operands) == 1:
+        return operands[0]
+    half = (len(operands) + 1) // 2
+    left, right = _balanced(operator, operands[:half]), _balanced(operator, operands[half:])
+    return Operation(operator, left, right, left.start, right.end)
+
+
 class _Parser:
     """Recursive descent over the tokens; every node keeps the span of the author's own text."""
 
@@ -249,13 +282,26 @@ class _Parser:
         if token.kind == "mark" and token.text in complaints.NOT_IN_THIS_LANGUAGE:
             raise complaints.not_in_this_language(token.text, token.start, token.end)
 
-    def expression(self, level: int = 0) -> Node:
-        if level == len(_LEVELS):
-            return self._negative()
-        left = self.expression(level + 1)
+    def expression(self, loosest: int = 0) -> Node:
+        """An expression of operators that bind at least as tightly as those of the level `loosest`."""
+        left = self._negative()
+        for level in range(len(_LEVELS) - 1, loosest - 1, -1):
+            left = self._chain(left, level)
+        return left
+
+    def _chain(self, first: Node, level: int) -> Node:
+        """All that follows at one level: `a + b - c`."""
+        operands, operators = [first], []
         while self._token.kind == "operator" and self._token.text in _LEVELS[level]:
-            operator = self._advance().text
-            right = self.expression(level + 1)
+            token = self._advance()
+            operators.append(token.text)
+            operands.append(self.expression(level + 1))
+            if len(operands) > _MOST_OPERANDS:
+                raise complaints.too_long(token.start, token.end)
+        if operators and operators[0] in LOGIC:
+            return _balanced(operators[0], operands)
+        left = first
+        for operator, right in zip(operators, operands[1:], strict=True):
             left = Operation(operator, left, right, left.start, right.end)
         return left
 
@@ -263,6 +309,8 @@ class _Parser:
         signs: list[int] = []
         while self._at("-", "operator"):
             signs.append(self._advance().start)
+            if len(signs) > _MOST_DEPTH:
+                raise complaints.too_deep(signs[0])
         node = self._primary()
         for start in reversed(signs):
             node = Negative(node, start, node.end)

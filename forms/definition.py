@@ -78,6 +78,10 @@ class Field:
     default: str = ""
     first_load: str = ""
     """A default that the phone works out when it opens the form, such as `today()`."""
+    triggered: str = ""
+    """What the phone stores here whenever one of `triggers` is answered anew."""
+    triggers: tuple[str, ...] = ()
+    """Paths of the questions whose answers set off `triggered`."""
     read_only: bool = False
     asked: bool = False
     """True where somebody sees it: a question or a note, not a calculate."""
@@ -220,5 +224,6 @@ def _field(data: Mapping[str, Any]) -> Field:
         "type": FieldType(data["type"]),
         "choices": None if choices is None else tuple(Choice(**item) for item in choices),
         "repeats": tuple(data.get("repeats", ())),
+        "triggers": tuple(data.get("triggers", ())),
     }
     return Field(**read)

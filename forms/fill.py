@@ -52,6 +52,7 @@ class _Programme:
     relevant: Mapping[str, Expression]
     calculation: Mapping[str, Expression]
     first_load: Mapping[str, Expression]
+    triggered: Mapping[str, Expression]
     parents: Mapping[str, str]
     inside: frozenset[str]
     """Nodes that stand once in each row of a repeat."""
@@ -68,6 +69,7 @@ def _compile(definition: FormDefinition) -> _Programme:
         _compiled(names, {item.path: item.relevant for item in nodes}),
         _compiled(names, {item.path: item.calculation for item in definition.fields}),
         _compiled(names, {item.path: item.first_load for item in definition.fields}),
+        _compiled(names, {item.path: item.triggered for item in definition.fields}),
         {path: _parent(path, paths) for path in paths},
         frozenset(path for path in paths if any(path.startswith(f"{item}/") for item in repeats)),
         {path: item for path in paths for item in repeats if f"{path}/".startswith(f"{item}/")},
@@ -200,16 +202,29 @@ class Filling:
         if given != "":
             return given
         calculation = self._programme.calculation.get(field.path)
-        if calculation is not None:
-            result = self._guarded(("value", node), lambda: calculation.evaluate(self._around(node)))
-            return "" if result is None else self._kept(field, stored(result, self._zone))
-        return self._default(field, node)
+        triggered = self._programme.triggered.get(field.path)
+        if calculation is None and triggered is not None and self._is_set_off(field, node):
+            calculation = triggered
+        if calculation is None:
+            return self._default(field, node)
+        expression = calculation
+        result = self._guarded(("value", node), lambda: expression.evaluate(self._around(node)))
+        return self._result(field, result)
+
+    def _is_set_off(self, field: Field, node: Node) -> bool:
+        """True where somebody has answered one of the triggers: a default that nobody touched sets off nothing."""
+        triggers = (self._definition.by_path.get(path) for path in field.triggers)
+        return any(self._is_touched(trigger, node[1] if trigger.repeats else None) for trigger in triggers if trigger)
+
+    def _is_touched(self, field: Field, place: int | None) -> bool:
+        given = self._given_value(field, place)
+        return given not in {"", self._kept(field, field.default)} and self.applies(field.path, place)
 
     def _default(self, field: Field, node: Node) -> Value:
         first_load = self._programme.first_load.get(field.path)
         if first_load is not None:
             result = self._guarded(("default", node), lambda: first_load.evaluate(self._fresh(node)))
-            return "" if result is None else self._kept(field, stored(result, self._zone))
+            return self._result(field, result)
         if field.preload in {"timestamp/start", "timestamp/end"}:
             return self._kept(field, stored(self._now, self._zone))
         if field.preload == "date/today":
@@ -230,22 +245,25 @@ class Filling:
         if answer is None:
             return ""
         value = from_answer(field.type, answer)
-        if isinstance(value, tuple):
+        return "" if isinstance(value, tuple) else value
+
+    def _result(self, field: Field, result: Value | None) -> Value:
+        """A computed value as its node keeps it. A calculate keeps what it was given, as JavaRosa's nodes do: a truth
+        value stays one although it is stored as 1 or 0. Other nodes turn it into their own type."""
+        if result is None:
             return ""
-        return stored(value, self._zone) if _is_text_node(field) else value
+        text = stored(result, self._zone)
+        return result if text and field.stored_as == "string" else self._kept(field, text)
 
     def _kept(self, field: Field, text: str) -> Value:
-        """A text as this node keeps it: in a calculate it stays text, elsewhere it has the field's type."""
-        if not text or _is_text_node(field):
-            return text
-        answer = reader_of(field.type)(text)
-        value = from_answer(field.type, answer)
+        """A text as this node keeps it, "" where it does not fit."""
+        value = from_answer(field.type, reader_of(field.type)(text)) if text else ""
         return "" if isinstance(value, tuple) else value
 
     def _answer(self, field: Field, place: int | None) -> Answer | None:
         """The typed answer of this node, None for a blank; one that was given is given back as it was."""
         value = self.value(field, place)
-        if value == "":
+        if isinstance(value, str) and not value.strip():
             return None
         given = self._given.get(field.path)
         if isinstance(given, list):
@@ -259,11 +277,6 @@ class Filling:
 
 #: A circle's words are never shown: the form's own checks have refused it long before.
 _CIRCLE = (Text("Vòng tròn.", "A circle."), Text("", ""))
-
-
-def _is_text_node(field: Field) -> bool:
-    """True for a calculate that the XForm declares a string: what it holds is text to all other expressions."""
-    return field.stored_as == "string" and not field.asked
 
 
 def _row_counts(definition: FormDefinition, given: Answers) -> Mapping[str, int]:

@@ -24,7 +24,7 @@ def inferred(fields: Iterable[Field], groups: Iterable[Group], root: str) -> tup
 
 
 def _is_open(item: Field) -> bool:
-    return bool(item.calculation) and not item.asked and item.stored_as == "string"
+    return bool(item.calculation or item.triggered) and not item.asked and item.stored_as == "string"
 
 
 class _Known:
@@ -47,7 +47,7 @@ class _Known:
 
     def _infer(self, item: Field) -> FieldType:
         try:
-            expression = compile_expression(item.calculation, self._names.scope(item.path))
-        except ExpressionError:
+            expression = compile_expression(item.calculation or item.triggered, self._names.scope(item.path))
+        except (ExpressionError, RecursionError):
             return FieldType.TEXT  # Beyond the language that we evaluate; the phone knows how.
         return _TYPES.get(expression.type, FieldType.TEXT)

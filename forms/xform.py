@@ -157,6 +157,19 @@ class _Form:
         }
 
     @cached_property
+    def triggered(self) -> Mapping[str, tuple[str, tuple[str, ...]]]:
+        """By path: what is stored when an answer changes, and the questions whose answers they are."""
+        found: dict[str, tuple[str, tuple[str, ...]]] = {}
+        for item in self._body():
+            if _local(item) == "setvalue" and "xforms-value-changed" in (item.get("event") or ""):
+                parent = item.getparent()
+                trigger = self.path(parent.get("ref", "")) if parent is not None else ""
+                path = self.path(item.get("ref", ""))
+                known = found.get(path, ("", ()))[1]
+                found[path] = ((item.get("value") or "").strip(), (*known, trigger))
+        return found
+
+    @cached_property
     def texts(self) -> Mapping[str, Mapping[str, str]]:
         """Labels, hints and messages by id, then by language."""
         found: dict[str, dict[str, str]] = {}
@@ -246,6 +259,7 @@ class _Form:
     def _field(self, path: str, node: etree._Element, repeats: tuple[str, ...]) -> Field:
         control = self.controls.get(path)
         preload = self._bind(path, f"{_JR}preload")
+        triggered, triggers = self.triggered.get(path, ("", ()))
         return Field(
             path=path,
             name=_local(node),
@@ -260,6 +274,8 @@ class _Form:
             calculation=self._bind(path, "calculate"),
             default=(node.text or "").strip(),
             first_load=self.first_loads.get(path, ""),
+            triggered=triggered,
+            triggers=triggers,
             read_only=self._bind(path, "readonly") == "true()",
             asked=control is not None,
             stored_as=self._stored_as(path),

@@ -30,9 +30,11 @@ SESSION = timedelta(hours=12)
 SESSION_AT_MOST = timedelta(days=7)
 #: A session's end is moved on at most this often, so that not every page view is a write.
 _SESSION_STEP = timedelta(minutes=10)
-#: Failures in the window after which a user name, or an address, has to wait.
+#: Failures in the window after which a sign-in has to wait. The name alone is allowed more than name and address
+#: together: a guesser from elsewhere must not lock a supervisor out of an urgent queue.
 _WINDOW = timedelta(minutes=15)
-_FAILURES_PER_USER = 5
+_FAILURES_PER_USER_AND_ADDRESS = 5
+_FAILURES_PER_USER = 50
 _FAILURES_PER_ADDRESS = 50
 
 MIN_PASSWORD = 10
@@ -271,11 +273,12 @@ def _open_session(session: Session, user: User, now: datetime, lasting: timedelt
 
 
 def _throttled(vault: Vault, username: str, address: str) -> dict[str, int]:
-    """Under which keyed hashes attempts are counted, and how many may fail. The user name comes first."""
-    limits = {vault.blind("sign-in user", username): _FAILURES_PER_USER}
-    if address:
-        limits[vault.blind("sign-in address", address)] = _FAILURES_PER_ADDRESS
-    return limits
+    """Under which keyed hashes attempts are counted, and how many may fail. Name and address together come first."""
+    return {
+        vault.blind("sign-in", f"{username} {address}"): _FAILURES_PER_USER_AND_ADDRESS,
+        vault.blind("sign-in user", username): _FAILURES_PER_USER,
+        vault.blind("sign-in address", address): _FAILURES_PER_ADDRESS,
+    }
 
 
 def _failed_too_often(session: Session, limits: dict[str, int], now: datetime) -> bool:
@@ -283,7 +286,7 @@ def _failed_too_often(session: Session, limits: dict[str, int], now: datetime) -
         select(SignInAttempt.who, func.count())
         .where(SignInAttempt.who.in_(limits), SignInAttempt.at > now - _WINDOW)
         .group_by(SignInAttempt.who)
-    ).tuples()
+    )
     return any(count >= limits[who] for who, count in counts)
 
 

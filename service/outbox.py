@@ -6,10 +6,10 @@ A worker that dies keeps its rows only until the lease ends. A broker, where the
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, and_, case, delete, func, or_, select, update
+from sqlalchemy import CTE, ColumnElement, and_, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.tables import OutboxRow
@@ -30,7 +30,7 @@ def claim(
     claimed = session.execute(
         update(OutboxRow)
         # PostgreSQL asks again once it holds the row's lock: what another worker has just claimed is due no more.
-        .where(OutboxRow.id.in_(_first(session, limit, now)), _due(now))
+        .where(OutboxRow.id.in_(select(_first(session, limit, now).c.id)), _due(now))
         .values(claimed_until=now + lease, claimed_by=worker or None, tries=OutboxRow.tries + 1)
         .returning(OutboxRow.id, OutboxRow.submission_id)
         .execution_options(synchronize_session=False)
@@ -38,10 +38,13 @@ def claim(
     return [row.submission_id for row in sorted(claimed, key=lambda row: row.id)]
 
 
-def _first(session: Session, limit: int, now: datetime) -> Select[int]:
+def _first(session: Session, limit: int, now: datetime) -> CTE:
+    """A common table, which is read once: PostgreSQL may run a plain subquery again and again, past its limit."""
     rows = select(OutboxRow.id).where(_due(now)).order_by(OutboxRow.id).limit(limit)
-    # On PostgreSQL two workers take different rows at once; SQLite has one writer at a time anyway.
-    return rows.with_for_update(skip_locked=True) if session.get_bind().dialect.name == "postgresql" else rows
+    if session.get_bind().dialect.name == "postgresql":
+        # Two workers take different rows at once. SQLite has one writer at a time anyway.
+        rows = rows.with_for_update(skip_locked=True)
+    return rows.cte("first")
 
 
 def _due(now: datetime) -> ColumnElement[bool]:
@@ -51,17 +54,14 @@ def _due(now: datetime) -> ColumnElement[bool]:
 
 def renew(session: Session, submission_ids: Iterable[uuid.UUID], *, worker: str, until: datetime) -> int:
     """A worker that is still busy keeps its rows; returns how many are still its own."""
-    return (
-        session.execute(
-            update(OutboxRow)
-            .where(OutboxRow.submission_id.in_(list(submission_ids)), OutboxRow.claimed_by == worker)
-            .values(claimed_until=until)
-            .returning(OutboxRow.id)
-            .execution_options(synchronize_session=False)
-        )
-        .all()
-        .__len__()
+    kept = session.scalars(
+        update(OutboxRow)
+        .where(OutboxRow.submission_id.in_(list(submission_ids)), OutboxRow.claimed_by == worker)
+        .values(claimed_until=until)
+        .returning(OutboxRow.id)
+        .execution_options(synchronize_session=False)
     )
+    return len(kept.all())
 
 
 def finish(session: Session, submission_ids: Iterable[uuid.UUID]) -> None:
@@ -95,14 +95,9 @@ def back_off(tries: int) -> timedelta:
 
 def tries(session: Session, submission_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
     """How often each has been claimed, this time included: one that keeps killing its worker is seen by it."""
-    rows: Sequence[tuple[uuid.UUID, int]] = (
-        session.execute(
-            select(OutboxRow.submission_id, OutboxRow.tries).where(OutboxRow.submission_id.in_(list(submission_ids)))
-        )
-        .tuples()
-        .all()
-    )
-    return dict(rows)
+    question = select(OutboxRow.submission_id, OutboxRow.tries)
+    rows = session.execute(question.where(OutboxRow.submission_id.in_(list(submission_ids))))
+    return {row.submission_id: row.tries for row in rows}
 
 
 def waiting(session: Session, now: datetime) -> int:

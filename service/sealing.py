@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 import struct
@@ -30,6 +31,8 @@ from sqlalchemy.exc import IntegrityError
 
 from service import clock, database
 from service.key_store import DataKeyRow, StandingKeyRow
+
+log = logging.getLogger(__name__)
 
 KEY_FILE = "installation.key"
 #: Bytes of plain text in one chunk of a sealed file.
@@ -239,11 +242,19 @@ class Vault:
 
     def _scrub(self) -> None:
         """SQLite keeps old pages in its write-ahead log, PostgreSQL dead rows in its tables: neither may stay."""
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if connection.dialect.name == "sqlite":
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-            else:
+        if self._engine.dialect.name == "postgresql":
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql("VACUUM data_keys")
+            return
+        raw = self._engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (busy, *_) = cursor.fetchone() or (1,)
+        finally:
+            raw.close()
+        if busy:
+            log.warning("erased keys stay in the key store's log until its next checkpoint")
 
     # -- sealing
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -73,6 +73,12 @@ class Settings(BaseSettings):
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url!r} is no address. Write it whole, such as https://ketnoi.example.org.")
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _keys_apart(self) -> Settings:
+        if self.keys_url and self.keys_url == self.database_url and self.keys_url.startswith("sqlite"):
+            raise ValueError("KETNOI_KEYS_URL is the file of KETNOI_DATABASE_URL. Keys need a database of their own.")
+        return self
 
     @property
     def database(self) -> str:

@@ -41,27 +41,26 @@ def _unlabelled(survey: Survey, item: Item) -> Iterator[Finding]:
 
 
 def _missing_columns(survey: Survey, name: str, columns: Columns) -> Iterator[Finding]:
-    """A language that the labels of one sheet have and those of the other lack altogether."""
+    """A column that stands in some languages of the form but not in all."""
     sheet = survey.workbook.sheets.get(name)
-    spoken = dict.fromkeys(
-        language for side in (survey.columns, survey.choice_columns) for language in side.languages("label") if language
-    )
-    here = columns.languages("label")
-    if sheet is None or not here or here == ("",):
-        return
-    for language in spoken:
-        if language not in here:
-            yield warning(
-                "missing-language",
-                sheet.cell(None, columns.heading("label", here[-1])),
-                Text(
-                    f"Trang {name} thiếu cột label::{language}.", f"The sheet {name} has no column label::{language}."
-                ),
-                Text(
-                    f"Thêm cột label::{language}; tên ngôn ngữ phải viết giống nhau ở mọi cột.",
-                    f"Add a column label::{language}; a language's name is written the same everywhere.",
-                ),
-            )
+    sides = (survey.columns, survey.choice_columns)
+    spoken = dict.fromkeys(language for side in sides for language in side.languages("label") if language)
+    for column in _WORDS:
+        here = columns.languages(column)
+        if sheet is None or not any(here):
+            continue
+        for language in spoken:
+            if language not in here:
+                wanted = f"{column}::{language}"
+                yield warning(
+                    "missing-language",
+                    sheet.cell(None, columns.heading(column, here[-1])),
+                    Text(f"Trang {name} thiếu cột {wanted}.", f"The sheet {name} has no column {wanted}."),
+                    Text(
+                        "Thêm cột này; tên ngôn ngữ phải viết giống nhau ở mọi cột.",
+                        "Add it; a language's name is written the same in every column.",
+                    ),
+                )
 
 
 def _untranslated(columns: Columns, row: Row, column: str) -> Iterator[Finding]:

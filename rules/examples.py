@@ -32,7 +32,7 @@ from zoneinfo import ZoneInfo
 from forms.answers import from_given
 from forms.definition import Answer, Answers, FormDefinition
 from forms.fill import fill
-from forms.sheets import Cell, Text
+from forms.sheets import Cell, Finding, Level, Text
 from forms.suggestions import did_you_mean
 from rules.compile import Ruleset, compile_rules
 from rules.decision import Decision, Part, Reason
@@ -78,8 +78,21 @@ class ExampleResult:
     def test_id(self) -> str:
         return self.example.test_id
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """An error where the example does not hold, a warning where it could not be tried."""
+        if self.passed and not self.skipped:
+            return ()
+        level, code = (Level.WARNING, "rules.test-skipped") if self.skipped else (Level.ERROR, "rules.test-red")
+        return (Finding(code, level, self.cell, self.problem, _CURES[self.skipped]),)
+
 
 _NOTHING = Text("", "")
+
+_CURES = {
+    True: Text("Ví dụ này chạy khi biểu mẫu được công bố.", "It runs once the form is published."),
+    False: Text("Sửa quy tắc hoặc sửa ví dụ cho khớp nhau.", "Mend the rule or the example, so that they agree."),
+}
 
 
 class _Unreadable(Exception):

@@ -34,6 +34,7 @@ class House:
     """A running server with one form, `contact`, one enumerator and her phone."""
 
     url: str
+    app: FastAPI
     context: Context
     user: User
     token: str
@@ -94,7 +95,7 @@ def open_house(settings: Settings, engine: Engine, vault: Vault) -> Iterator[Hou
     app.include_router(router)
     app.state.context = context
     with serving(app) as url:
-        house = House(url, context, user, token)
+        house = House(url, app, context, user, token)
         yield house
         for client in house.clients:
             client.close()

@@ -3,6 +3,7 @@
 On SQLite alone: the questions asked here are plain; test_openrosa_submissions.py runs on both databases.
 """
 
+import asyncio
 import hashlib
 import uuid
 from collections.abc import Iterator
@@ -116,6 +117,14 @@ def test_a_broken_database_is_an_error_that_the_phone_can_show(house):
     assert caught.value.message
 
 
+@pytest.mark.parametrize("version_id", [uuid.UUID(int=0), "nonsense"])
+def test_a_form_that_is_not_there_is_not_found(house, version_id):
+    phone = house.phone()
+    answer = phone.request("GET", f"{phone.server_url}/xforms/{version_id}/form.xml")
+    assert answer.status_code == 404
+    assert response_message(answer.content)
+
+
 @pytest.mark.parametrize("path", ["formList", f"xforms/{uuid.UUID(int=0)}/form.xml", "xforms/nonsense/form.xml"])
 def test_every_answer_is_openrosa_s_also_a_refusal(house, path):
     for phone in (house.phone(), house.phone("no-such-token"), house.digest_phone("nobody")):
@@ -145,14 +154,31 @@ def test_a_wrong_login_is_asked_for_again(house, username, password):
         assert answer.headers["www-authenticate"].startswith("Digest realm=")
 
 
-def test_an_upload_without_a_login_is_read_to_its_end_and_then_asked_for_one(house):
+def test_an_upload_without_a_login_is_read_to_its_end_before_one_is_asked_for(house):
     """Collect hears nothing before it has said everything, so it must be let finish."""
-    body, content_type = multipart(filled_in(), {"film.mp4": bytes(20_000_000)})
-    answer = house.digest_phone("nobody").client.post(
-        f"{house.url}/submission", content=body, headers={"Content-Type": content_type}
-    )
-    assert answer.status_code == 401
-    assert response_message(answer.content)
+    body, content_type = multipart(filled_in(), {"film.mp4": bytes(3_000_000)})
+    pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
+    left_when_answered = []
+
+    async def receive():
+        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            left_when_answered.append((message["status"], len(pieces)))
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/submission",
+        "raw_path": b"/submission",
+        "query_string": b"",
+        "headers": [(b"host", b"ketnoi.test"), (b"content-type", content_type.encode())],
+        "server": ("ketnoi.test", 80),
+        "scheme": "http",
+    }
+    asyncio.run(house.app(scope, receive, send))
+    assert left_when_answered == [(401, 0)]
 
 
 def test_an_answer_to_one_address_opens_no_other(house):

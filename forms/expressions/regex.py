@@ -23,7 +23,7 @@ from forms.sheets import Text
 _MOST_SIZE = 2_000
 """Places in a pattern with its counted repetitions written out; `(a{50}){50}` has 2,500."""
 
-_MOST_STATES = 2_000
+_MOST_STATES = 500
 """States remembered per pattern before they are forgotten and made anew."""
 
 _MOST_COUNT = 1_000
@@ -152,41 +152,38 @@ class _Machine:
             state = self._step(state, character, place == 0)
             if not state:
                 return False
-        return any(head is None for term in state for head, _ in _heads(term, at_start=not text, at_end=True))
+        return any(head is None for head, _ in _heads(state, at_start=not text, at_end=True))
 
     def _step(self, state: frozenset[_Term], character: str, at_start: bool) -> frozenset[_Term]:
         key = (state, character, at_start)
         known = self._steps.get(key)
         if known is None:
-            known = frozenset(
-                rest
-                for term in state
-                for head, rest in _heads(term, at_start=at_start, at_end=False)
-                if head is not None and head.holds(character)
-            )
+            heads = _heads(state, at_start=at_start, at_end=False)
+            known = frozenset(rest for head, rest in heads if head is not None and head.holds(character))
             if len(self._steps) > _MOST_STATES:
                 self._steps = {}
             self._steps[key] = known
         return known
 
 
-def _heads(term: _Term, *, at_start: bool, at_end: bool) -> Iterator[tuple[_Set | None, _Term]]:
+def _heads(state: frozenset[_Term], *, at_start: bool, at_end: bool) -> Iterator[tuple[_Set | None, _Term]]:
     """Each character set that may come next with what remains after it; None where nothing more is needed."""
-    waiting = [term]
-    seen: set[_Term] = set()
+    waiting = list(state)
+    # One for the whole state: a remainder that several others lead to is opened once.
+    seen = set(state)
     while waiting:
         current = waiting.pop()
-        if current in seen:
-            continue
-        seen.add(current)
         if not current:
             yield None, ()
             continue
         first, rest = current[0], current[1:]
         if isinstance(first, _Set):
             yield first, rest
-        else:
-            waiting.extend(_opened(first, rest, at_start=at_start, at_end=at_end))
+            continue
+        for opened in _opened(first, rest, at_start=at_start, at_end=at_end):
+            if opened not in seen:
+                seen.add(opened)
+                waiting.append(opened)
 
 
 def _opened(first: _Node, rest: _Term, *, at_start: bool, at_end: bool) -> list[_Term]:

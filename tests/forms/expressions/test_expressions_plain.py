@@ -53,3 +53,12 @@ def test_the_parts_are_explained():
     explained = evaluate_plain("${a} > 3 and ${b} = 'x'", {"a": 5, "b": "y"}, _NOW).explained
 
     assert [(part.text, part.value) for part in explained.parts] == [("${a} > 3", "1"), ("${b} = 'x'", "0")]
+
+
+def test_a_moment_becomes_its_local_day_with_date_and_keeps_its_time_with_date_time():
+    late = {"a": "2026-02-28T20:15:00.000Z"}
+
+    assert _result("date(${a})", late) == ("2026-03-01T00:00:00.000+07:00", "date")
+    assert _result("date-time(${a})", late) == ("2026-03-01T03:15:00.000+07:00", "datetime")
+    assert _result("format-date(${a}, '%H:%M')", late) == ("03:15", "text")
+    assert _result("decimal-time(${a}) * 24", late) == ("3.25", "number")

@@ -49,10 +49,10 @@ def compile_form(workbook: bytes, file: str, *, timeout: float = TIMEOUT) -> Che
     return Checked(compiled.value, (*sheets.findings, *compiled.findings))
 
 
-def compile_workbook(workbook: Workbook, *, timeout: float = TIMEOUT) -> Checked[FormDefinition]:
+def compile_workbook(workbook: Workbook, *, timeout: float = TIMEOUT, memory: int = MEMORY) -> Checked[FormDefinition]:
     """Compile sheets that have been read already. Findings carry the workbook's file name."""
     survey = Survey(workbook)
-    answer = _convert(_sheets_of(workbook), timeout)
+    answer = _convert(_sheets_of(workbook), timeout, memory)
     if "xform" not in answer:
         found = located(answer.get("error", ""), survey) if answer.get("error") else (_failed(answer),)
         return Checked(None, _in_file(found, workbook.file))
@@ -95,14 +95,14 @@ def _padded(sheet: Sheet, headings: Mapping[str, str]) -> list[dict[str, str]]:
     return rows
 
 
-def _convert(sheets: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+def _convert(sheets: Mapping[str, Any], timeout: float, memory: int) -> dict[str, Any]:
     """Run the child: {"xform", "warnings"}, or {"error"} in pyxform's words, or {"failed"}: why there is no answer."""
     # The child sees none of our secrets, hashes the same way each time, and finds this package wherever it is.
     environment = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if key in os.environ}
     environment |= {"PYTHONPATH": str(_HERE), "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "forms.compile"],
+        done = subprocess.run(  # noqa: S603  A fixed command, and the sheets go in as data.
+            [sys.executable, "-P", "-m", "forms.compile", str(memory)],
             input=json.dumps(sheets).encode(),
             capture_output=True,
             timeout=timeout,
@@ -161,17 +161,10 @@ def _not_xml(what: str) -> Finding:
 
 def _child() -> None:
     """Convert the sheets on standard input; say what came of it on standard output."""
-    _limit_memory()
-    # Imported here: it takes half a second, and only the child needs it.
-    from pyxform.errors import PyXFormError  # noqa: PLC0415
-    from pyxform.xls2xform import convert  # noqa: PLC0415
-
+    _limit_memory(int(sys.argv[1]))
     answer: dict[str, Any]
     try:
-        result = convert(json.load(sys.stdin), form_name="data", validate=False)
-        answer = {"xform": result.xform, "warnings": result.warnings}
-    except PyXFormError as error:
-        answer = {"error": str(error)}
+        answer = _converted(json.load(sys.stdin))
     except MemoryError:
         answer = {"failed": "memory"}
     except Exception as error:  # pyxform crashes with TypeError, AttributeError, KeyError and more.
@@ -179,12 +172,24 @@ def _child() -> None:
     json.dump(answer, sys.stdout)
 
 
-def _limit_memory() -> None:
+def _converted(sheets: dict[str, Any]) -> dict[str, Any]:
+    # Imported here: it takes half a second, and only the child needs it.
+    from pyxform.errors import PyXFormError  # noqa: PLC0415
+    from pyxform.xls2xform import convert  # noqa: PLC0415
+
+    try:
+        result = convert(sheets, form_name="data", validate=False)
+    except PyXFormError as error:
+        return {"error": str(error)}
+    return {"xform": result.xform, "warnings": result.warnings}
+
+
+def _limit_memory(limit: int) -> None:
     try:
         import resource  # noqa: PLC0415  Not on Windows.
     except ImportError:
         return
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 if __name__ == "__main__":

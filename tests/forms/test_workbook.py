@@ -13,6 +13,9 @@ from forms.workbook import MAX_ROWS, from_markdown, read
 from tests.forms.markdown_forms import saved
 
 
+moment = dt.datetime.fromisoformat
+
+
 def sheet_with(*rows: tuple[object, ...]) -> bytes:
     made = openpyxl.Workbook()
     made.worksheets[0].title = "Rules"
@@ -28,7 +31,7 @@ def first_row(*cells: object) -> list[str]:
 
 
 def test_cells_come_as_the_text_that_excel_shows():
-    assert first_row(1.0, 2.5, True, dt.datetime(2026, 11, 20), dt.datetime(2026, 11, 20, 8, 30), dt.time(9, 15)) == [
+    assert first_row(1.0, 2.5, True, moment("2026-11-20"), moment("2026-11-20T08:30"), dt.time(9, 15)) == [
         "1",
         "2.5",
         "TRUE",
@@ -43,7 +46,7 @@ def test_text_is_composed_and_quotes_are_straight():
 
 
 def test_a_row_says_which_cells_excel_keeps_as_numbers():
-    row = read(sheet_with(("version", "day", "on", "name"), (2024.1, dt.datetime(2026, 1, 1), True, "1"))).require()
+    row = read(sheet_with(("version", "day", "on", "name"), (2024.1, moment("2026-01-01"), True, "1"))).require()
     assert row.rows("rules")[0].kinds == {"version": "number", "day": "date", "on": "boolean"}
 
 

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, true
 from sqlalchemy.orm import Session
 
 from rules.programme import Programme, ProgrammeSettings, RoleEntry
@@ -13,6 +13,7 @@ from service import access
 from service.access import Action, Viewer, can, visible
 from service.sealing import Vault
 from service.tables import (
+    AreaWithin,
     Attachment,
     Attempt,
     Base,
@@ -36,6 +37,7 @@ from service.tables import (
     StoppedOutcome,
     Submission,
     SubmissionState,
+    UserArea,
 )
 from tests.service import builders
 from tests.service.builders import NOW, TODAY
@@ -419,6 +421,20 @@ def test_a_condition_does_not_change_its_meaning_inside_a_larger_query(world: Wo
         .where(*(visible(table, world.sau, TODAY) for table in (Referral, Observation, Flag, Decision, Submission)))
     )
     assert [row[0] for row in world.session.execute(question)] == [world.one_of_each().Referral.id]
+
+
+def test_nor_inside_a_query_that_asks_for_areas_itself(world: World):
+    """A list filtered by an area that the viewer does not have stays empty."""
+
+    def clients_within(area: str) -> list[Client]:
+        question = select(Client).join(AreaWithin, AreaWithin.area_code == Client.area_code).join(UserArea, true())
+        return list(
+            world.session.scalars(
+                question.where(AreaWithin.ancestor == area, visible(Client, world.sau, TODAY)).distinct()
+            )
+        )
+
+    assert (clients_within("a1"), clients_within("b1")) == ([world.lans], [])
 
 
 # ---- deeds and forms ------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from openpyxl.worksheet.formula import ArrayFormula
 from forms.workbook import MAX_ROWS, from_markdown, read
 from tests.forms.markdown_forms import saved
 
-
 moment = dt.datetime.fromisoformat
 
 

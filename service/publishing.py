@@ -68,13 +68,14 @@ def publish_form(
     now: datetime,
     media: Sequence[MediaFile] = (),
     require_validate: bool = False,
+    java: str | None = None,
 ) -> Published:
     """Check a form's workbook and make it the live version; the former one is closing: still taken, not listed.
 
     The checks take seconds (pyxform, ODK Validate) and come before the first question to the database, so that a
     session that has asked nothing yet keeps no upload waiting.
     """
-    checked = gate.gate(workbook, file, require_validate=require_validate)
+    checked = gate.gate(workbook, file, require_validate=require_validate, java=java)
     if checked.value is None or checked.errors:
         return Published(None, checked.findings)
     form = checked.value

@@ -60,8 +60,13 @@ def _found(case: Case) -> tuple[Finding, ...]:
     found = check.check(case.rulebook, case.forms, case.programme)
     if case.run and not any(item.level is Level.ERROR for item in found):
         results = examples.run(case.rulebook, case.forms, case.programme)
-        found = (*found, *(finding for result in results for finding in result.findings))
+        found = (*found, *(_red(item) for item in results if not (item.passed or item.skipped)))
     return tuple(item if item.file else replace(item, file=case.file) for item in found)
+
+
+def _red(result: examples.ExampleResult) -> Finding:
+    cure = Text("Sửa luật hoặc sửa ví dụ cho khớp nhau.", "Correct the rule or the example, so that they agree.")
+    return Finding("rules.test-red", Level.ERROR, result.cell, result.problem, cure)
 
 
 def _died(file: str) -> Finding:

@@ -27,6 +27,8 @@ from service.desk import Desk
 from service.sealing import Vault
 from service.tables import (
     Client,
+    Consent,
+    ConsentState,
     Flag,
     FollowUp,
     FormVersion,
@@ -120,15 +122,15 @@ RULES = """
 |          | rulebook_id | version | title::English (en) |
 |          | small       | 1       | Small               |
 | rules    |
-|          | rule_id | trigger    | subject | form  | priority | when | flag | level | referral | urgency | due | follow_up | notify | message::English (en) |
-|          | R1 | submission | client | check | 50 | ${score} >= 10 | high_score | high | clinic | soon | 7 | course | supervisor | High score |
-|          | R2 | submission | client | check | 90 | ${danger} = 'yes' | danger | critical | rescue | same_day | 0 | call + 0 | supervisor worker | Danger |
-|          | R3 | submission | client | check | 40 | ${score} >= 5 | some_score | moderate | talk | same_visit | 0 | again + 14 | worker | Some score |
-|          | R4 | submission | client | check | 30 | change('score') > 0 | worse | warning | | | | | | Worse |
-|          | R5 | submission | client | check | 30 | ${score} >= 10 and ${danger} = 'yes' | both | low | | priority | 3 | course | | Both |
-|          | R6 | submission | client | check | 30 | selected(${needs}, 'advice') | wants_advice | info | advice | routine | 14 | | | Advice |
-|          | R8 | submission | client | check | 95 | ${score} >= 20 | very_high | high | clinic | same_day | 0 | | | Very high |
-|          | R7 | submission | client | check | 20 | has-flag('high_score') and count-open('clinic') > 0 | twice | info | | | | | | Twice |
+|          | rule_id | form | priority | when | flag | level | referral | urgency | due | follow_up | notify |
+|          | R1 | check | 50 | ${score} >= 10 | high_score | high | clinic | soon | 7 | course | |
+|          | R2 | check | 90 | ${danger} = 'yes' | danger | critical | rescue | same_day | 0 | call + 0 | worker |
+|          | R3 | check | 40 | ${score} >= 5 | some_score | moderate | talk | same_visit | 0 | again + 14 | worker |
+|          | R4 | check | 30 | change('score') > 0 | worse | warning | | | | | |
+|          | R5 | check | 30 | ${score} >= 10 and ${danger} = 'yes' | both | low | | priority | 3 | course | |
+|          | R6 | check | 30 | selected(${needs}, 'advice') | wants_advice | info | advice | routine | 14 | | |
+|          | R8 | check | 95 | ${score} >= 20 | very_high | high | clinic | same_day | 0 | | |
+|          | R7 | check | 20 | has-flag('high_score') and count-open('clinic') > 0 | twice | info | | | | | |
 | stops    |
 |          | stop_id | service | when | instead | message::English (en) |
 |          | Z1 | * | not(consents-to-take-part()) | information_only | No consent |
@@ -192,6 +194,17 @@ def publish_rules(session: Session, markdown: str = RULES) -> RulebookVersion:
     session.flush()
     row = builders.rulebook(session, rulebook.settings.rulebook_id, rulebook.settings.version)
     row.content_hash, row.rulebook = rulebook.content_hash, model.to_json(rulebook)
+    session.flush()
+    return row
+
+
+def consent(
+    session: Session, client: Client, service: str, state: ConsentState = ConsentState.GIVEN, at: datetime = NOW
+) -> Consent:
+    row = Consent(
+        id=uuid.uuid4(), client_id=client.id, service=service, state=state, given_on=at.date(), recorded_at=at
+    )
+    session.add(row)
     session.flush()
     return row
 

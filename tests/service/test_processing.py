@@ -267,10 +267,10 @@ def test_a_flag_needs_the_right_of_the_service_that_its_rule_wants(town):
 
 
 def test_those_who_are_to_be_told_are_told_once(town):
-    town.sends(answers(danger="yes"))
+    town.sends(answers(score=6, danger="yes"))
     with town.sessions() as session:
         told = {(row.rule_id, row.to_role) for row in session.scalars(select(Notice))}
-        assert told == {("R2", "supervisor"), ("R2", "worker")}
+        assert told == {("R2", "worker"), ("R3", "worker")}
 
 
 # ---- clients --------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def connect(url: str | URL, *, erasable: bool = False, lock_timeout: float = 30.
         pool_size=10,
         max_overflow=40,
         pool_pre_ping=True,
-        connect_args={"options": "-c timezone=UTC"},
+        connect_args={"options": f"-c timezone=UTC -c lock_timeout={round(lock_timeout * 1000)}"},
     )
     event.listen(engine, "handle_error", _say_no_values)
     return engine
@@ -170,6 +170,7 @@ def _migrating(engine: Engine) -> Iterator[Connection]:
                 yield connection
             return
         with connection.begin():
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # Another's migration is waited for, however long.
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_MIGRATION_LOCK_TIMEOUT}s'")
             yield connection

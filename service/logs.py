@@ -22,14 +22,17 @@ from service.settings import Settings
 ALLOWED = frozenset(
     {
         "action",
+        "alone",
         "attempt",
         "batch",
         "claimed",
         "count",
+        "decided",
         "decision",
         "decisions",
         "device",
         "engine",
+        "error",
         "error_class",
         "exit_code",
         "failed",

@@ -1,6 +1,8 @@
+import ast
 import json
 import logging
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +64,19 @@ def test_a_traceback_tells_the_place_and_not_the_words():
 def test_json_lines_hold_the_same():
     shown = json.loads(line(record("batch processed", submissions=50, client_name="Lan"), "json"))
     assert (shown["event"], shown["submissions"], "client_name" in shown) == ("batch processed", 50, False)
+
+
+def test_everything_that_our_code_puts_beside_an_event_is_allowed():
+    """Otherwise it would be left out in silence, and somebody would look for it in vain."""
+    calls = [
+        node
+        for path in Path(logs.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.keyword) and node.arg == "extra" and isinstance(node.value, ast.Dict)
+    ]
+    used = {key.value for call in calls for key in call.value.keys if isinstance(key, ast.Constant)}
+    assert len(used) > 1
+    assert used - logs.ALLOWED == set()
 
 
 def test_every_allowed_name_is_free_in_a_log_record():

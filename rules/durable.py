@@ -19,6 +19,7 @@ Where the extension is not installed, `available` is False and the reference mat
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -59,6 +60,7 @@ class DriverFailure(Exception):
     """durable-rules did not do what it was asked. What the session came to is not to be used."""
 
 
+@functools.cache
 def version() -> str:
     """The installed version of durable_rules; empty where it is not available."""
     return importlib.metadata.version("durable_rules") if available else ""

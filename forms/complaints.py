@@ -36,6 +36,12 @@ def _row_of_name(survey: Survey, match: re.Match[str]) -> Cell | None:
     return next((survey.columns.cell(item.row, "name") for item in survey.names.get(match[1], ())), None)
 
 
+def _row_of_first_name(survey: Survey, text: str) -> Cell | None:
+    """The row of the first quoted word that is a question's name."""
+    named = (item for word in re.findall(r"'([^']+)'", text) for item in survey.names.get(word, ()))
+    return next((survey.columns.cell(item.row, "name") for item in named), None)
+
+
 def _row_of_choice(survey: Survey, match: re.Match[str]) -> Cell | None:
     columns = survey.choice_columns
     rows = survey.lists.get(match[2], ())
@@ -108,6 +114,7 @@ def _finding(message: str, survey: Survey) -> Finding:
             cell = cell if row else known.find(survey, match) or cell
             problem = Text(known.vi.format(*match.groups()), known.en.format(*match.groups()))
             return Finding(known.code, Level.ERROR, cell, problem, known.cure)
+    cell = cell if row else _row_of_first_name(survey, text) or cell
     return Finding("forms.pyxform", Level.ERROR, cell, Text(f"pyxform báo: {text}", f"pyxform says: {text}"), _SEE_ROW)
 
 

@@ -207,6 +207,18 @@ def test_a_row_that_pyxform_names_is_the_row_that_excel_shows():
         """) == [("forms.missing-list", "survey!4")]
 
 
+def test_a_message_without_a_row_is_placed_by_the_name_that_it_quotes():
+    assert found_in("""
+        | survey |
+        |        | type         | name | label | appearance  |
+        |        | select_one x | a    | A     |             |
+        |        | select_one x | b    | B     | search('w') |
+        | choices |
+        |         | list_name | name | label |
+        |         | x         | 1    | One   |
+        """) == [("forms.pyxform", "survey!B3")]
+
+
 def test_two_double_choices_are_two_findings():
     assert found_in("""
         | survey |

@@ -139,14 +139,15 @@ def _conditions(ruleset: Ruleset) -> Iterator[tuple[Expression, Cell]]:
 
 
 def _translations(rulebook: Rulebook) -> Iterator[Finding]:
-    """A message that stands in one of the rulebook's languages and not in another."""
-    texts = [*_messages(rulebook)]
-    languages = sorted({language for _, _, text in texts for language in text})
-    for cell, column, text in texts:
+    """A text that stands in one of the rulebook's languages and not in another."""
+    texts = [*_texts(rulebook)]
+    languages = sorted({language for _, _, _, text in texts for language in text})
+    for sheet, row, column, text in texts:
         for language in languages:
             if text and language not in text:
+                cell = _translated(rulebook, sheet, row, column, language)
                 problem = Text(f"Thiếu bản dịch '{language}'.", f"There is no text in '{language}'.")
-                cure = Text(f"Điền cột {column}::…({language}).", f"Fill in the column {column}::…({language}).")
+                cure = Text(f"Điền cột {cell.column}.", f"Fill in the column {cell.column}.")
                 yield _warning(rulebook, "rules.translation", cell, problem, cure)
     for rule in rulebook.rules:
         if rule.runs and not rule.message:
@@ -158,16 +159,21 @@ def _translations(rulebook: Rulebook) -> Iterator[Finding]:
             yield _warning(rulebook, "rules.no-message", rulebook.cell("rules", rule.row, "message"), problem, cure)
 
 
-def _messages(rulebook: Rulebook) -> Iterator[tuple[Cell, str, Mapping[str, str]]]:
-    for rule in rulebook.rules:
-        yield rulebook.cell("rules", rule.row, "message"), "message", rule.message
-    for stop in rulebook.stops:
-        yield rulebook.cell("stops", stop.row, "message"), "message", stop.message
-    for step in rulebook.schedules:
-        yield rulebook.cell("schedules", step.row, "label"), "label", step.label
-    for item in rulebook.parameters:
-        yield rulebook.cell("parameters", item.row, "label"), "label", item.label
-    yield rulebook.cell("settings", rulebook.settings.row, "title"), "title", rulebook.settings.title
+def _texts(rulebook: Rulebook) -> Iterator[tuple[str, int, str, Mapping[str, str]]]:
+    """Sheet, row and column of every text that people read."""
+    yield from (("rules", rule.row, "message", rule.message) for rule in rulebook.rules)
+    yield from (("stops", stop.row, "message", stop.message) for stop in rulebook.stops)
+    yield from (("schedules", step.row, "label", step.label) for step in rulebook.schedules)
+    yield from (("parameters", item.row, "label", item.label) for item in rulebook.parameters)
+    yield "settings", rulebook.settings.row, "title", rulebook.settings.title
+
+
+def _translated(rulebook: Rulebook, sheet: str, row: int, column: str, language: str) -> Cell:
+    """The cell of a column in one language, as the author heads it: `message::English (en)`."""
+    for heading in rulebook.columns.get(sheet, {}):
+        if heading.startswith(f"{column}::") and heading.endswith((f"({language})", f"::{language}")):
+            return rulebook.cell(sheet, row, heading)
+    return rulebook.cell(sheet, row, f"{column}::{language}")
 
 
 # ---- examples as evidence -------------------------------------------------------------------------

@@ -12,12 +12,14 @@ from typing import TypeVar
 from forms.sheets import Cell, Finding, Level, Text
 from forms.suggestions import did_you_mean
 from forms.workbook import Row, Sheet, Workbook
+from rules.model import DEFAULT_LANGUAGE
 
 E = TypeVar("E", bound=StrEnum)
 
 #: Ids, codes and names stand inside expressions and between spaces, so they hold no space, quote, brace or dollar.
 _NAME = re.compile(r"[^\s${}'\"]+")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
+_LANGUAGE_CODE = re.compile(r"\(([A-Za-z-]+)\)\s*$")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
@@ -27,6 +29,22 @@ class Cells:
     def __init__(self, workbook: Workbook) -> None:
         self.workbook = workbook
         self.found: list[Finding] = []
+
+    @property
+    def language(self) -> str:
+        """The code of default_language in `settings`: `Tiếng Việt (vi)` and `vi` are the same."""
+        rows = self.workbook.rows("settings")
+        value = rows[0].get("default_language") if rows else ""
+        code = _LANGUAGE_CODE.search(value)
+        return code.group(1) if code else value or DEFAULT_LANGUAGE
+
+    def texts(self, row: Row, column: str) -> dict[str, str]:
+        """Text per language code; a column without a language is in the default language."""
+        found = row.translations(column)
+        if "" in found:
+            bare = found.pop("")
+            found.setdefault(self.language, bare)
+        return found
 
     def error(self, code: str, cell: Cell, problem: Text, cure: Text) -> None:
         self.found.append(Finding(code, Level.ERROR, cell, problem, cure, self.workbook.file))

@@ -144,6 +144,7 @@ def compile_checked(rulebook: Rulebook, forms: Sequence[FormDefinition]) -> Chec
     compiler = _Compiler(rulebook, Fields(tuple(forms)))
     programs = {place: compiler.program(place) for place in compiler.places()}
     compiler.calculations_that_nobody_names(programs)
+    compiler.stops_that_hold_nothing(programs)
     compiler.clashes()
     compiler.forms_that_are_not_published()
     findings = tuple(dict.fromkeys(compiler.found))
@@ -166,9 +167,10 @@ class _Compiler:
         names = Names(self.rulebook, self.fields, place.form, self._report)
         here = [rule for rule in self.rulebook.rules if rule.runs and self._runs_in(rule, place, names)]
         rules = tuple(item for item in (self._rule(rule, place, names) for rule in here) if item)
-        wants = any(rule.referral for rule in here)
-        stops = tuple(item for item in (self._stop(stop, names) for stop in self.rulebook.stops) if item)
-        return Program(place, names, rules, stops if wants else (), self._chain(rules))
+        # Where nothing is referred nothing can be held back, and a stop may name what only other forms have.
+        wanted = self.rulebook.stops if any(rule.referral for rule in here) else ()
+        stops = tuple(item for item in (self._stop(stop, names) for stop in wanted) if item)
+        return Program(place, names, rules, stops, self._chain(rules))
 
     def _runs_in(self, rule: Rule, place: Place, names: Names) -> bool:
         if rule.trigger is not place.trigger:
@@ -319,6 +321,13 @@ class _Compiler:
         for table in self.rulebook.bands:
             if table.table not in tables:
                 self._compiles_somewhere(table.table, [program.names for program in programs.values()])
+
+    def stops_that_hold_nothing(self, programs: Mapping[Place, Program]) -> None:
+        """Without a rule that refers anywhere, stops are compiled once all the same, for their errors."""
+        first = next(iter(programs.values()))
+        if not any(program.stops for program in programs.values()):
+            for stop in self.rulebook.stops:
+                self._stop(stop, first.names)
 
     def _compiles_somewhere(self, name: str, contexts: Sequence[Names]) -> None:
         complaints: list[tuple[str, int, str, ExpressionError]] = []

@@ -71,8 +71,10 @@ def evaluate(
     the two differ, or a condition cannot be computed, the decision is not `agreed`: it holds the same-day outcomes of
     either and nothing else, and `disagreement` says why without quoting an answer.
 
-    Raises FormUnknown.
+    Raises FormUnknown, and ValueError for a moment without a zone.
     """
+    if now is not None and now.tzinfo is None:
+        raise ValueError("now must carry a time zone")
     case = Case(facts, today, now, trigger, referral)
     program, values = view(ruleset, case)
     matching = _matching(ruleset, program, matcher, crosscheck=crosscheck, reference_only=reference_only)

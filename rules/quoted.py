@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 
 from forms.expressions.compile import Expression
 from forms.expressions.pieces import Call
 from forms.sheets import Cell, Finding, Level, Text
-from forms.suggestions import did_you_mean, nearest
+from forms.suggestions import did_you_mean
 from rules.fields import Fields
 from rules.functions import NAMES_OF, Names
 from rules.model import Rulebook
+
+_DAYS_SINCE = re.compile(r"""days-since\(\s*['"]([^'"]+)['"]""")
 
 _MEND = Text("Sửa tên cho đúng.", "Correct the name.")
 
@@ -37,7 +41,13 @@ def unpublished(rulebook: Rulebook, fields: Fields) -> frozenset[str]:
     named = {form for rule in rulebook.rules for form in rule.forms}
     named |= {step.form for step in rulebook.schedules}
     named |= {form for item in rulebook.calculations for form in item.forms}
+    named |= {form for rule in rulebook.rules for form in _DAYS_SINCE.findall(f"{rule.when} {rule.resolved_when}")}
     return frozenset(named - fields.versions.keys())
+
+
+def _slip(name: str, known: Iterable[str]) -> str | None:
+    """The name that this one is surely a slip of. Nearness alone is no proof: `police_contact` is not `contact`."""
+    return next(iter(get_close_matches(name, sorted(known), 1, 0.85)), None)
 
 
 def _flag(rulebook: Rulebook, code: str, cell: Cell) -> Iterator[Finding]:
@@ -79,7 +89,7 @@ def _field(rulebook: Rulebook, fields: Fields, call: Call, name: str, cell: Cell
     problem = Text(
         f"{call.name}(): không biểu mẫu nào có câu '{name}'.", f"{call.name}(): no form has a question '{name}'."
     )
-    if waiting and nearest(name, fields.names) is None:
+    if waiting and _slip(name, fields.names) is None:
         names = ", ".join(waiting)
         cure = Text(f"Chờ biểu mẫu chưa công bố: {names}.", f"It may come with a form not yet published: {names}.")
         yield _warning("rules.field-not-published", cell, problem, cure, rulebook)
@@ -91,12 +101,11 @@ def _form(rulebook: Rulebook, fields: Fields, form: str, cell: Cell) -> Iterator
     if form in fields.versions:
         return
     problem = Text(f"Chưa có biểu mẫu '{form}'.", f"There is no form '{form}'.")
-    if form in unpublished(rulebook, fields):
+    if _slip(form, fields.versions):
+        yield _error("rules.unknown-form", cell, problem, did_you_mean(form, fields.versions, _MEND), rulebook)
+    else:
         cure = Text("Có tác dụng khi biểu mẫu được công bố.", "It takes effect when the form is published.")
         yield _warning("rules.form-not-published", cell, problem, cure, rulebook)
-    else:
-        known = [*fields.versions, *unpublished(rulebook, fields)]
-        yield _error("rules.unknown-form", cell, problem, did_you_mean(form, known, _MEND), rulebook)
 
 
 def _error(code: str, cell: Cell, problem: Text, cure: Text, rulebook: Rulebook) -> Finding:

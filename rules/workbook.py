@@ -12,32 +12,20 @@ from collections.abc import Mapping, Sequence
 
 from forms.sheets import Cell, Checked, Level, Text
 from forms.suggestions import did_you_mean
-from forms.workbook import Row, Sheet, Workbook
+from forms.workbook import Row, Workbook
+from rules import rule_rows
 from rules.cells import Cells
-from rules.decision import FlagLevel, Urgency
 from rules.model import (
-    DEFAULT_LANGUAGE,
     DEFAULT_TIMEZONE,
-    MAX_RULES,
     Band,
     BandTable,
     Calculation,
     Example,
-    FollowUp,
-    Instead,
-    InsteadAction,
     Parameter,
     ParameterType,
     ParameterValue,
-    Recipient,
-    Rule,
     Rulebook,
-    ScheduleStep,
     Settings,
-    StartsFrom,
-    Status,
-    Stop,
-    Subject,
     Trigger,
 )
 
@@ -67,10 +55,6 @@ COLUMNS: Mapping[str, tuple[Sequence[str], Sequence[str], Sequence[str]]] = {
 #: Without these there is no rulebook.
 _REQUIRED_SHEETS = ("settings", "rules")
 
-_FOLLOW_UP = re.compile(r"([^\s+]+)(?:\s*\+\s*([0-9]+))?")
-_INSTEAD = re.compile(r"([^\s+]+)(?:\s*\+\s*([0-9]+))?")
-_LANGUAGE_CODE = re.compile(r"\(([A-Za-z-]+)\)\s*$")
-
 _YES = ("yes", "true", "1", "có")
 _NO = ("no", "false", "0", "không")
 
@@ -84,15 +68,15 @@ def read_rules(workbook: Workbook) -> Checked[Rulebook]:
         parameters=_parameters(cells),
         calculations=_calculations(cells),
         bands=_band_tables(cells),
-        rules=_rules(cells),
-        stops=_stops(cells),
-        schedules=_schedules(cells),
+        rules=rule_rows.rules(cells),
+        stops=rule_rows.stops(cells),
+        schedules=rule_rows.schedules(cells),
         tests=_tests(cells),
         columns={name: dict(sheet.letters) for name, sheet in workbook.sheets.items()},
         file=workbook.file,
     )
     _one_namespace(cells, rulebook)
-    _follow_ups_exist(cells, rulebook)
+    rule_rows.follow_ups_exist(cells, rulebook)
     broken = any(item.level is Level.ERROR for item in cells.found)
     return Checked(None if broken else rulebook, tuple(cells.found))
 
@@ -142,8 +126,8 @@ def _settings(cells: Cells) -> Settings:
     return Settings(
         rulebook_id=cells.name(row, "rulebook_id", required=True),
         version=_version(cells, row),
-        title=_texts(cells, row, "title"),
-        default_language=_language(cells),
+        title=cells.texts(row, "title"),
+        default_language=cells.language,
         timezone=_timezone(cells, row),
         valid_from=cells.date(row, "valid_from"),
         row=row.number,
@@ -180,23 +164,6 @@ def _timezone(cells: Cells, row: Row) -> str:
     return value
 
 
-def _language(cells: Cells) -> str:
-    """The code of default_language: `Tiếng Việt (vi)` and `vi` are the same."""
-    rows = cells.workbook.rows("settings")
-    value = rows[0].get("default_language") if rows else ""
-    code = _LANGUAGE_CODE.search(value)
-    return code.group(1) if code else value or DEFAULT_LANGUAGE
-
-
-def _texts(cells: Cells, row: Row, column: str) -> dict[str, str]:
-    """Text per language code; a column without a language is in the default language."""
-    found = row.translations(column)
-    if "" in found:
-        bare = found.pop("")
-        found.setdefault(_language(cells), bare)
-    return found
-
-
 def _parameters(cells: Cells) -> tuple[Parameter, ...]:
     rows = cells.unique(cells.workbook.rows("parameters"), lambda row: row.get("name"), "name")
     return tuple(_parameter(cells, row) for row in rows)
@@ -209,7 +176,7 @@ def _parameter(cells: Cells, row: Row) -> Parameter:
         name=cells.name(row, "name", required=True),
         value=_parameter_value(cells, row, kind, text),
         type=kind,
-        label=_texts(cells, row, "label"),
+        label=cells.texts(row, "label"),
         row=row.number,
         basis=row.get("basis"),
     )
@@ -256,7 +223,7 @@ def _calculations(cells: Cells) -> tuple[Calculation, ...]:
             name=cells.name(row, "name", required=True),
             forms=cells.names(row, "form"),
             calculation=cells.required(row, "calculation"),
-            label=_texts(cells, row, "label"),
+            label=cells.texts(row, "label"),
             row=row.number,
         )
         for row in rows
@@ -302,173 +269,7 @@ def _band(cells: Cells, row: Row) -> Band | None:
             Text("Đổi chỗ from và to.", "Swap from and to."),
         )
         return None
-    return Band(lowest, highest, row.get("value"), _texts(cells, row, "label"), row.number)
-
-
-def _rules(cells: Cells) -> tuple[Rule, ...]:
-    rows = cells.unique(cells.workbook.rows("rules"), lambda row: row.get("rule_id"), "rule_id")
-    if len(rows) > MAX_RULES:
-        cells.error(
-            "rules.too-many",
-            rows[MAX_RULES].cell("rule_id"),
-            Text(f"Có {len(rows)} quy tắc; tối đa {MAX_RULES}.", f"There are {len(rows)} rules; {MAX_RULES} at most."),
-            Text("Chia thành nhiều chương trình, hoặc gộp quy tắc.", "Split the programme, or join rules."),
-        )
-    return tuple(_rule(cells, row) for row in rows)
-
-
-def _rule(cells: Cells, row: Row) -> Rule:
-    rule = Rule(
-        rule_id=cells.name(row, "rule_id", required=True),
-        row=row.number,
-        when=cells.required(row, "when"),
-        trigger=cells.one_of(row, "trigger", Trigger, Trigger.SUBMISSION),
-        subject=cells.one_of(row, "subject", Subject, Subject.CLIENT),
-        forms=cells.names(row, "form"),
-        priority=cells.whole(row, "priority") or 0,
-        flag=cells.name(row, "flag"),
-        level=cells.maybe_one_of(row, "level", FlagLevel),
-        referral=cells.name(row, "referral"),
-        urgency=cells.maybe_one_of(row, "urgency", Urgency),
-        due=cells.whole(row, "due", least=0),
-        follow_up=_follow_up(cells, row),
-        notify=cells.several_of(row, "notify", Recipient),
-        resolved_when=row.get("resolved_when"),
-        message=_texts(cells, row, "message"),
-        basis=row.get("basis"),
-        status=cells.one_of(row, "status", Status, Status.ACTIVE),
-    )
-    _rule_makes_sense(cells, row, rule)
-    return rule
-
-
-def _rule_makes_sense(cells: Cells, row: Row, rule: Rule) -> None:
-    wanted = ("flag", "referral", "follow_up", "notify")
-    if not any(row.get(column) for column in wanted):
-        cells.error(
-            "rules.no-outcome",
-            row.cell(),
-            Text(f"Quy tắc '{rule.rule_id}' không dẫn đến điều gì.", f"Rule '{rule.rule_id}' leads to nothing."),
-            Text(
-                "Điền ít nhất một trong: flag, referral, follow_up, notify.",
-                "Fill in at least one of flag, referral, follow_up, notify.",
-            ),
-        )
-    if rule.referral and not row.get("urgency"):
-        cells.error(
-            "rules.urgency-missing",
-            row.cell("urgency"),
-            Text("Chuyển gửi cần mức khẩn.", "A referral needs an urgency."),
-            Text(
-                "Chọn same_day, same_visit, priority, soon hoặc routine.",
-                "Choose same_day, same_visit, priority, soon or routine.",
-            ),
-        )
-    if rule.flag and not row.get("level"):
-        cells.warn(
-            "rules.level-missing",
-            row.cell("level"),
-            Text("Cờ không có mức; tính là info.", "The flag has no level; it counts as info."),
-            Text("Chọn mức cho cờ.", "Choose a level."),
-        )
-    if rule.trigger is Trigger.SUBMISSION and rule.subject is not Subject.CLIENT:
-        cells.error(
-            "rules.subject",
-            row.cell("subject"),
-            Text("Quy tắc của phiếu luôn nói về khách hàng.", "A submission rule is always about the client."),
-            Text("Xóa subject, hoặc dùng trigger event hay clock.", "Clear subject, or use trigger event or clock."),
-        )
-    if rule.trigger is not Trigger.SUBMISSION and rule.forms:
-        cells.warn(
-            "rules.form-unused",
-            row.cell("form"),
-            Text("Quy tắc event và clock không có biểu mẫu.", "Event and clock rules have no form."),
-            Text("Để trống ô form.", "Leave the cell form blank."),
-        )
-
-
-def _follow_up(cells: Cells, row: Row) -> FollowUp | None:
-    value = row.get("follow_up")
-    if not value:
-        return None
-    match = _FOLLOW_UP.fullmatch(value)
-    if not match:
-        cells.error(
-            "rules.follow-up",
-            row.cell("follow_up"),
-            Text(f"Không hiểu '{value}'.", f"'{value}' is not understood."),
-            Text(
-                "Viết tên lịch (course) hoặc tên lịch + số ngày (visit + 14).",
-                "Write a schedule (course), or a schedule + days (visit + 14).",
-            ),
-        )
-        return None
-    return FollowUp(match.group(1), int(match.group(2)) if match.group(2) else None)
-
-
-def _stops(cells: Cells) -> tuple[Stop, ...]:
-    rows = cells.unique(cells.workbook.rows("stops"), lambda row: row.get("stop_id"), "stop_id")
-    return tuple(
-        Stop(
-            stop_id=cells.name(row, "stop_id", required=True),
-            row=row.number,
-            service=cells.required(row, "service"),
-            when=cells.required(row, "when"),
-            instead=_instead(cells, row),
-            message=_texts(cells, row, "message"),
-            basis=row.get("basis"),
-        )
-        for row in rows
-    )
-
-
-def _instead(cells: Cells, row: Row) -> Instead:
-    value = row.get("instead", InsteadAction.DROP.value)
-    match = _INSTEAD.fullmatch(value)
-    action = match.group(1).lower() if match else ""
-    days = int(match.group(2)) if match and match.group(2) else None
-    needs_days = action == InsteadAction.OFFER_AGAIN
-    if action in list(InsteadAction) and needs_days == (days is not None):
-        return Instead(InsteadAction(action), days)
-    cells.error(
-        "rules.instead",
-        row.cell("instead"),
-        Text(f"Không hiểu '{value}'.", f"'{value}' is not understood."),
-        Text(
-            "Viết một trong: information_only, self_referral_information, attach_to_open, drop, offer_again + 30.",
-            "Write one of: information_only, self_referral_information, attach_to_open, drop, offer_again + 30.",
-        ),
-    )
-    return Instead(InsteadAction.DROP)
-
-
-def _schedules(cells: Cells) -> tuple[ScheduleStep, ...]:
-    rows = cells.unique(
-        cells.workbook.rows("schedules"), lambda row: f"{row.get('schedule')} {row.get('step')}".strip(), "schedule"
-    )
-    return tuple(_schedule_step(cells, row) for row in rows)
-
-
-def _schedule_step(cells: Cells, row: Row) -> ScheduleStep:
-    step = ScheduleStep(
-        schedule=cells.name(row, "schedule", required=True),
-        step=cells.name(row, "step"),
-        form=cells.name(row, "form", required=True),
-        row=row.number,
-        due=cells.whole(row, "due", least=0),
-        opens_before=cells.whole(row, "opens_before", least=0) or 0,
-        closes_after=cells.whole(row, "closes_after", least=0) or 0,
-        starts_from=cells.one_of(row, "starts_from", StartsFrom, StartsFrom.ACTUAL),
-        label=_texts(cells, row, "label"),
-    )
-    if step.step and not row.get("due"):
-        cells.error(
-            "rules.step-without-due",
-            row.cell("due"),
-            Text("Bước của một loạt cần ngày hẹn.", "A step of a series needs its due day."),
-            Text("Điền số ngày tính từ mốc.", "Fill in the days from the anchor."),
-        )
-    return step
+    return Band(lowest, highest, row.get("value"), cells.texts(row, "label"), row.number)
 
 
 def _tests(cells: Cells) -> tuple[Example, ...]:
@@ -492,7 +293,7 @@ def _tests(cells: Cells) -> tuple[Example, ...]:
 def _one_namespace(cells: Cells, rulebook: Rulebook) -> None:
     """A name has one meaning: a parameter, a calculation and a band table never share one."""
     first: dict[str, str] = {}
-    rows = {name: sheet for name, sheet in cells.workbook.sheets.items() if name in ("calculations", "bands")}
+    sheets = cells.workbook.sheets
     for name in (item.name for item in rulebook.parameters):
         first[name] = "parameters"
     named = [(item.name, item.row, "calculations", "name") for item in rulebook.calculations]
@@ -501,61 +302,7 @@ def _one_namespace(cells: Cells, rulebook: Rulebook) -> None:
         if first.setdefault(name, sheet) != sheet:
             cells.error(
                 "rules.name-clash",
-                rows[sheet].cell(number, column),
+                sheets[sheet].cell(number, column),
                 Text(f"'{name}' đã là tên trong trang {first[name]}.", f"'{name}' is a name in sheet {first[name]}."),
                 Text("Mỗi tên chỉ có một nghĩa: đổi tên.", "A name has one meaning: rename one of them."),
-            )
-
-
-def _follow_ups_exist(cells: Cells, rulebook: Rulebook) -> None:
-    """Every follow_up names a schedule that has what it asks for: a series its steps, a single one its days."""
-    sheet = cells.workbook.sheets.get("rules")
-    for rule in rulebook.rules:
-        if rule.follow_up is not None and sheet is not None:
-            _follow_up_exists(cells, rulebook, sheet.cell(rule.row, "follow_up"), rule.follow_up)
-    _no_mixed_schedules(cells, rulebook)
-
-
-def _follow_up_exists(cells: Cells, rulebook: Rulebook, cell: Cell, wanted: FollowUp) -> None:
-    steps = rulebook.steps(wanted.schedule)
-    name = wanted.schedule
-    if not steps:
-        cells.error(
-            "rules.unknown-schedule",
-            cell,
-            Text(f"Không có lịch '{name}'.", f"There is no schedule '{name}'."),
-            did_you_mean(
-                name,
-                [item.schedule for item in rulebook.schedules],
-                Text("Thêm lịch này vào trang schedules.", "Add it to the sheet schedules."),
-            ),
-        )
-    elif wanted.days is None and any(item.due is None for item in steps):
-        cells.error(
-            "rules.follow-up-days",
-            cell,
-            Text(f"Lịch '{name}' không có ngày hẹn.", f"The schedule '{name}' has no due day."),
-            Text(f"Viết số ngày: {name} + 14.", f"Say in how many days: {name} + 14."),
-        )
-    elif wanted.days is not None and any(item.step for item in steps):
-        cells.error(
-            "rules.follow-up-series",
-            cell,
-            Text(f"'{name}' là một loạt bước có ngày riêng.", f"'{name}' is a series with days of its own."),
-            Text(f"Viết {name}, không có số ngày.", f"Write {name} without days."),
-        )
-
-
-def _no_mixed_schedules(cells: Cells, rulebook: Rulebook) -> None:
-    sheet: Sheet | None = cells.workbook.sheets.get("schedules")
-    for item in rulebook.schedules:
-        if sheet is not None and not item.step and any(other.step for other in rulebook.steps(item.schedule)):
-            cells.error(
-                "rules.mixed-schedule",
-                sheet.cell(item.row, "step"),
-                Text(
-                    f"Lịch '{item.schedule}' vừa có bước vừa không.",
-                    f"The schedule '{item.schedule}' has rows with and without a step.",
-                ),
-                Text("Đặt tên bước, hoặc tách thành lịch khác.", "Name the step, or make it a schedule of its own."),
             )

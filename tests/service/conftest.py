@@ -1,6 +1,8 @@
-"""One migrated database per test, on SQLite always and on PostgreSQL where a server answers.
+"""An empty, migrated installation for each test, on SQLite always and on PostgreSQL where a server answers.
 
-A template is migrated once per run and copied per test, so that tests may commit, race and kill as the service does.
+Nothing is rolled back behind a test's back: tests may commit, race and kill as the service does. SQLite's files are
+copied from a template. PostgreSQL takes half a second to make a database, so one is emptied before each test, and made
+anew only after a test that changed its tables.
 """
 
 import shutil
@@ -9,13 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, make_url, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, make_url, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from service import database
 from service.database import Store
+from service.key_store import KeyBase
 from service.sealing import Vault, prepare_installation_key, read_installation_keys
 from service.settings import Settings
+from service.tables import Base
 from tests.postgres import server_url
 
 
@@ -35,21 +41,77 @@ def sqlite_templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class PostgresDatabase:
+    """A database of this run, empty whenever a test asks for it."""
+
+    def __init__(self) -> None:
+        self._name = ""
+
+    def emptied(self) -> str:
+        """Its URL."""
+        if not (self._name and self._empty()):
+            self.drop()
+            self._make()
+        return _address(self._name)
+
+    def drop(self) -> None:
+        if self._name:
+            _on_server(f'DROP DATABASE "{self._name}" WITH (FORCE)')
+
+    def _make(self) -> None:
+        self._name = f"ketnoi_test_{uuid.uuid4().hex[:12]}"
+        _on_server(f'CREATE DATABASE "{self._name}"')
+        engine = database.connect(_address(self._name))
+        database.migrate(engine)
+        database.migrate(engine, Store.KEYS)
+        engine.dispose()
+
+    def _empty(self) -> bool:
+        """False where the tables are not ours any more, or somebody still holds them."""
+        engine = database.connect(_address(self._name), lock_timeout=2)
+        try:
+            with engine.begin() as connection:
+                if not _is_as_migrated(connection):
+                    return False
+                connection.execute(text("ALTER TABLE audit DISABLE TRIGGER USER"))
+                for table in _filled(connection):
+                    connection.execute(text(f"DELETE FROM {table}"))
+                connection.execute(text("ALTER TABLE audit ENABLE TRIGGER USER"))
+        except OperationalError:
+            return False
+        finally:
+            engine.dispose()
+        return True
+
+
+_TABLES = [table.name for base in (Base, KeyBase) for table in reversed(base.metadata.sorted_tables)]
+
+
+def _is_as_migrated(connection: Connection) -> bool:
+    there = set(connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")))
+    if there != {*_TABLES, *map(database.version_table, Store)}:
+        return False
+    config = database.migration_config(Store.RECORDS)
+    head = ScriptDirectory.from_config(config).get_current_head()
+    return connection.scalar(text("SELECT version_num FROM alembic_version")) == head
+
+
+def _filled(connection: Connection) -> list[str]:
+    """Tables that hold rows, those that refer to others first."""
+    probe = " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in _TABLES)
+    filled = set(connection.scalars(text(probe)))
+    return [name for name in _TABLES if name in filled]
+
+
 @pytest.fixture(scope="session")
-def postgres_template() -> Iterator[str]:
-    """Name of a migrated, empty database that holds both stores."""
-    name = f"ketnoi_template_{uuid.uuid4().hex[:12]}"
-    _on_server(f'CREATE DATABASE "{name}"')
-    engine = database.connect(_address(name))
-    database.migrate(engine)
-    database.migrate(engine, Store.KEYS)
-    engine.dispose()
-    yield name
-    _on_server(f'DROP DATABASE "{name}" WITH (FORCE)')
+def postgres_database() -> Iterator[PostgresDatabase]:
+    kept = PostgresDatabase()
+    yield kept
+    kept.drop()
 
 
 @pytest.fixture
-def settings(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Settings]:
+def settings(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     """Settings of an installation of its own: data folder, installation key, migrated databases."""
     data_dir = tmp_path / "data"
     prepare_installation_key(data_dir)
@@ -57,14 +119,10 @@ def settings(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> It
         templates: Path = request.getfixturevalue("sqlite_templates")
         for name in ("ketnoi.db", "keys.db"):
             shutil.copy(templates / name, data_dir / name)
-        yield Settings(data_dir=data_dir, public_url="http://ketnoi.test")
-        return
-    template: str = request.getfixturevalue("postgres_template")
-    name = f"ketnoi_test_{uuid.uuid4().hex[:12]}"
-    _on_server(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    address = _address(name)
-    yield Settings(data_dir=data_dir, database_url=address, keys_url=address, public_url="http://ketnoi.test")
-    _on_server(f'DROP DATABASE "{name}" WITH (FORCE)')
+        return Settings(data_dir=data_dir, public_url="http://ketnoi.test")
+    kept: PostgresDatabase = request.getfixturevalue("postgres_database")
+    address = kept.emptied()
+    return Settings(data_dir=data_dir, database_url=address, keys_url=address, public_url="http://ketnoi.test")
 
 
 @pytest.fixture

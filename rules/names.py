@@ -44,6 +44,7 @@ class Names:
     inputs: dict[str, Expression | None] = field(default_factory=dict)
     #: Names of calculations that are being compiled: one that is named again stands in a circle.
     _under_way: list[str] = field(default_factory=list)
+    _scopes: dict[Context, Scope] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.parameters: Mapping[str, Parameter] = {item.name: item for item in self.rulebook.parameters}
@@ -51,7 +52,10 @@ class Names:
         self.tables: Mapping[str, BandTable] = {item.table: item for item in self.rulebook.bands}
 
     def scope(self, context: Context) -> Scope:
-        return Scope(self.resolve, self.known(), catalogue(self.fields, context))
+        """Made once for each context: a thousand rules ask for it."""
+        if context not in self._scopes:
+            self._scopes[context] = Scope(self.resolve, self.known(), catalogue(self.fields, context))
+        return self._scopes[context]
 
     def known(self) -> tuple[str, ...]:
         own = (*self.parameters, *self.tables)

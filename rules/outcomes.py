@@ -73,6 +73,8 @@ def reason_of(ground: Ground, item: CompiledRule) -> Reason:
 
 def _because(ground: Ground, item: CompiledRule) -> tuple[str, ...]:
     """The rules whose outcomes this one saw."""
+    if not item.chains:
+        return ()
     asked = {
         Fact(OUTCOME_FUNCTIONS[call.name], call.literals[0])
         for call in item.expression.calls

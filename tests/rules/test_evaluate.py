@@ -584,6 +584,12 @@ def test_fired_rules_stand_in_the_order_of_the_sheet():
 # ---- keeping ----
 
 
+def test_a_moment_without_a_zone_is_refused():
+    naive = dt.datetime(2026, 1, 20, 8)  # noqa: DTZ001  (what the test is about)
+    with pytest.raises(ValueError, match="time zone"):
+        evaluate(ruleset(CHAIN), facts(), today=TODAY, now=naive)
+
+
 def test_equal_facts_give_equal_decisions_byte_for_byte():
     book = ruleset(CHAIN, STOPS)
     one, two = decide(book, {"score": 5, "other": 5}), decide(book, {"other": 5, "score": 5})

@@ -179,6 +179,11 @@ def test_a_rule_without_a_form_runs_wherever_its_names_mean_something():
     assert of("rules.unknown-field", findings(rule("${scor} > 1", form=""), forms=(visit(), other)))
 
 
+def test_a_stop_is_checked_even_while_no_rule_refers():
+    stop = "| stops |\n| | stop_id | service | when |\n| | Z1 | * | consent() |\n"
+    assert [item.cell.address for item in findings(rule("1 = 1") + stop) if item.level is Level.ERROR] == ["stops!C2"]
+
+
 # ---- bands ----
 
 

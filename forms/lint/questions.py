@@ -40,6 +40,7 @@ def questions(survey: Survey) -> Iterator[Finding]:
     for item in survey.items:
         yield from _type(survey, item)
         yield from _list(survey, item)
+        yield from _or_other(survey, item)
         yield from _name(survey, item)
         yield from _default(survey, item)
     yield from _doubles(survey)
@@ -176,6 +177,22 @@ def _list(survey: Survey, item: Item) -> Iterator[Finding]:
                 f"The list '{item.list_name}' is not on the sheet choices.",
             ),
             cure,
+        )
+
+
+def _or_other(survey: Survey, item: Item) -> Iterator[Finding]:
+    if item.or_other and survey.languages:
+        yield warning(
+            "or-other-untranslated",
+            survey.columns.cell(item.row, "type"),
+            Text(
+                "or_other thêm lựa chọn và câu hỏi bằng tiếng Anh ('Other', 'Specify other.').",
+                "or_other adds a choice and a question in English ('Other', 'Specify other.').",
+            ),
+            Text(
+                "Tự thêm lựa chọn 'other' và một câu hỏi text với relevant.",
+                "Add the choice 'other' and a text question with its relevant yourself.",
+            ),
         )
 
 

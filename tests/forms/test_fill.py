@@ -113,15 +113,18 @@ def test_a_day_is_the_day_of_the_programmes_zone():
 def test_rows_of_a_repeat_inside_a_repeat_stay_as_given():
     form = compiled("""
         | survey |
-        |        | type         | name | label | relevant |
-        |        | begin repeat | a    | A     |          |
-        |        | text         | x    | X     |          |
-        |        | begin repeat | b    | B     |          |
-        |        | text         | y    | Y     | 1 = 2    |
-        |        | end repeat   |      |       |          |
-        |        | end repeat   |      |       |          |
+        |        | type         | name | label | relevant | calculation |
+        |        | begin repeat | a    | A     |          |             |
+        |        | text         | x    | X     |          |             |
+        |        | begin repeat | b    | B     |          |             |
+        |        | text         | y    | Y     | 1 = 2    |             |
+        |        | integer      | z    | Z     |          |             |
+        |        | end repeat   |      |       |          |             |
+        |        | end repeat   |      |       |          |             |
+        |        | calculate    | sum  |       |          | sum(${z})   |
         """)
-    assert fill(form, {"a/x": ["p"], "a/b/y": ["q", None]}, NOW) == {"a/x": ["p"], "a/b/y": ["q", None]}
+    given = {"a/x": ["p"], "a/b/y": ["q", None], "a/b/z": [2, 5]}
+    assert fill(form, given, NOW) == {**given, "sum": 7.0}
 
 
 def test_a_circle_leaves_its_nodes_blank_rather_than_running_for_ever():

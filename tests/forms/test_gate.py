@@ -145,6 +145,18 @@ def test_a_missing_list_has_a_suggestion():
     ]
 
 
+def test_or_other_speaks_english_and_is_warned_about_where_the_form_has_languages():
+    sheets = """
+        | survey |
+        |        | type                   | name | label::vi |
+        |        | select_one yn or_other | a    | A         |
+        | choices |
+        |         | list_name | name | label::vi |
+        |         | yn        | yes  | Có        |
+        """
+    assert codes(sheets) == [("or-other-untranslated", "survey!A2")]
+
+
 def test_a_choice_question_needs_a_list():
     assert codes(question("select_one")) == [("no-list", "survey!A4")]
 
@@ -384,6 +396,18 @@ def test_every_finding_comes_at_once_and_none_twice():
         ("forms.missing-list", "survey!A3", "trial.xlsx"),
         ("forms.unknown-name", "survey!D3", "trial.xlsx"),
     ]
+
+
+def test_what_pyxform_says_of_a_row_that_the_lint_has_mended_is_not_said_again():
+    found = gate_workbook(book(question("select_one yn_")), java=NO_JAVA)
+    assert [(item.code, item.cell.address) for item in found.findings] == [("forms.missing-list", "survey!A4")]
+
+
+def test_what_only_pyxform_finds_is_said_beside_the_lint():
+    found = gate_workbook(book(question("range", parameters="start=a", relevant="${agee} > 3")), java=NO_JAVA)
+    assert {item.code for item in found.findings} == {"forms.unknown-name"}  # The same row: mend it first.
+    found = gate_workbook(book(question("range", parameters="start=a")), java=NO_JAVA)
+    assert [(item.code, item.cell.address) for item in found.findings] == [("forms.pyxform", "survey!D4")]
 
 
 def test_without_java_there_is_a_warning_or_an_error_where_it_is_required():

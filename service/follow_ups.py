@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from rules.decision import FollowUpWanted
@@ -34,11 +34,13 @@ def schedule(
     window overlaps, if the same right is needed to see both. What the decision no longer wants loses this cause, and
     is called off when none is left and nobody has done it. A step whose window is over is not made.
     """
-    called_for = {(item.schedule, item.step, item.cause) for item in wanted}
-    release(session, decision_id, keep=called_for)
+    release(session, decision_id, keep={(item.schedule, item.step, item.cause) for item in wanted})
+    if not wanted:
+        return
+    known = _Known(session, client, decision_id)
     for item in wanted:
         compartment = compartments.get(item.cause, "")
-        row = _own(session, client, item, starts_on) or _overlapping(session, client, item, compartment)
+        row = known.own(item, starts_on) or known.overlapping(item, compartment)
         if row is None and item.closes < today:
             continue
         if row is None:
@@ -50,11 +52,64 @@ def schedule(
                 decision_id=decision_id,
                 compartment=compartment,
             )
-            session.add(row)
+            known.add(row)
         elif row.state is FollowUpState.CANCELLED:
             row.state = _state(row.opens_on, row.closes_on, today)
-        session.flush()
-        _add_cause(session, row, item.cause, starts_on, decision_id)
+        known.join(row, item.cause, starts_on)
+    known.write()
+
+
+class _Known:
+    """The client's follow-ups and their causes, asked for once in a decision."""
+
+    def __init__(self, session: Session, client: Client, decision_id: uuid.UUID) -> None:
+        self._session, self._decision_id = session, decision_id
+        self._rows = list(
+            session.scalars(select(FollowUp).where(FollowUp.client_id == client.id).order_by(FollowUp.due_on))
+        )
+        causes = session.scalars(
+            select(FollowUpCause)
+            .join(FollowUp, FollowUp.id == FollowUpCause.follow_up_id)
+            .where(FollowUp.client_id == client.id)
+        )
+        self._causes = {(item.follow_up_id, item.cause, item.starts_on, item.decision_id) for item in causes}
+        self._held = {key[:3] for key in self._causes}
+        self._joined: list[FollowUpCause] = []
+
+    def own(self, item: FollowUpWanted, starts_on: date) -> FollowUp | None:
+        """The follow-up that this very cause has already made or joined."""
+        for row in self._rows:
+            if (row.schedule, row.step) == (item.schedule, item.step):
+                made = (row.cause, row.starts_on) == (item.cause, starts_on)
+                if made or (row.id, item.cause, starts_on) in self._held:
+                    return row
+        return None
+
+    def overlapping(self, item: FollowUpWanted, compartment: str) -> FollowUp | None:
+        for row in self._rows:
+            alike = (row.schedule, row.step, row.compartment) == (item.schedule, item.step, compartment)
+            if alike and row.state in WAITING and row.opens_on <= item.closes and row.closes_on >= item.opens:
+                return row
+        return None
+
+    def add(self, row: FollowUp) -> None:
+        self._session.add(row)
+        self._rows.append(row)
+
+    def join(self, row: FollowUp, cause: str, starts_on: date) -> None:
+        key = (row.id, cause, starts_on, self._decision_id)
+        if key not in self._causes:
+            self._causes.add(key)
+            self._held.add(key[:3])
+            self._joined.append(
+                FollowUpCause(follow_up_id=row.id, cause=cause, starts_on=starts_on, decision_id=self._decision_id)
+            )
+
+    def write(self) -> None:
+        """Follow-ups first: their causes point to them."""
+        self._session.flush()
+        self._session.add_all(self._joined)
+        self._session.flush()
 
 
 def release(session: Session, decision_id: uuid.UUID, keep: Collection[tuple[str, str, str]] = frozenset()) -> None:
@@ -130,50 +185,6 @@ def _state(opens_on: date, closes_on: date, today: date) -> FollowUpState:
     return FollowUpState.OPEN if today <= closes_on else FollowUpState.MISSED
 
 
-def _own(session: Session, client: Client, item: FollowUpWanted, starts_on: date) -> FollowUp | None:
-    """The follow-up that this very cause has already made or joined."""
-    return (
-        session.scalars(
-            select(FollowUp)
-            .join(FollowUpCause, FollowUpCause.follow_up_id == FollowUp.id)
-            .where(
-                FollowUp.client_id == client.id,
-                FollowUp.schedule == item.schedule,
-                FollowUp.step == item.step,
-                FollowUpCause.cause == item.cause,
-                FollowUpCause.starts_on == starts_on,
-            )
-            .limit(1)
-        ).one_or_none()
-        or session.scalars(
-            select(FollowUp).where(
-                FollowUp.client_id == client.id,
-                FollowUp.schedule == item.schedule,
-                FollowUp.step == item.step,
-                FollowUp.cause == item.cause,
-                FollowUp.starts_on == starts_on,
-            )
-        ).one_or_none()
-    )
-
-
-def _overlapping(session: Session, client: Client, item: FollowUpWanted, compartment: str) -> FollowUp | None:
-    return session.scalars(
-        select(FollowUp)
-        .where(
-            FollowUp.client_id == client.id,
-            FollowUp.schedule == item.schedule,
-            FollowUp.step == item.step,
-            FollowUp.compartment == compartment,
-            FollowUp.state.in_(WAITING),
-            FollowUp.opens_on <= item.closes,
-            FollowUp.closes_on >= item.opens,
-        )
-        .order_by(FollowUp.due_on)
-        .limit(1)
-    ).one_or_none()
-
-
 def _new(
     client: Client,
     item: FollowUpWanted,
@@ -200,12 +211,3 @@ def _new(
         worker_id=client.worker_id,
         decision_id=decision_id,
     )
-
-
-def _add_cause(session: Session, row: FollowUp, cause: str, starts_on: date, decision_id: uuid.UUID) -> None:
-    known = exists().where(
-        FollowUpCause.follow_up_id == row.id, FollowUpCause.cause == cause, FollowUpCause.decision_id == decision_id
-    )
-    if not session.scalar(select(known)):
-        session.add(FollowUpCause(follow_up_id=row.id, cause=cause, starts_on=starts_on, decision_id=decision_id))
-        session.flush()

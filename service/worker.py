@@ -25,7 +25,7 @@ from typing import Protocol
 
 from celery import Celery
 from kombu.exceptions import OperationalError as BrokerProblem
-from sqlalchemy import update
+from sqlalchemy import Engine, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -61,10 +61,21 @@ class Worker:
     """What one process needs to work: connections, seals, compiled rules. `name` stands in the claims."""
 
     name: str
-    sessions: sessionmaker[Session]
-    reading: sessionmaker[Session]
+    engines: tuple[Engine, Engine]
     desk: Desk
-    _day: date | None = field(default=None, repr=False)
+    sessions: sessionmaker[Session] = field(init=False)
+    reading: sessionmaker[Session] = field(init=False)
+    _day: date | None = field(default=None, init=False, repr=False)
+    #: The last claim met rows that had been claimed before: the next one takes a single row.
+    _careful: bool = field(default=False, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.sessions = database.sessions(self.engines[0])
+        self.reading = database.reading_sessions(self.engines[0])
+
+    def close(self) -> None:
+        for engine in self.engines:
+            engine.dispose()
 
     def batch(self, limit: int = BATCH) -> int:
         """Decide one batch; returns how many rows of the outbox were taken, 0 when nothing is due."""
@@ -105,10 +116,11 @@ class Worker:
         comes near the number of tries at which it would be set aside.
         """
         with self.sessions.begin() as session:
-            claimed = outbox.claim(session, limit=limit, now=now, worker=self.name)
+            claimed = outbox.claim(session, limit=1 if self._careful else limit, now=now, worker=self.name)
             tries = outbox.tries(session, claimed)
             suspects = [key for key in claimed if tries[key] > 1]
             outbox.release(session, suspects[1:])
+        self._careful = bool(suspects)
         fresh = [key for key in claimed if tries[key] <= 1]
         return fresh, (suspects[0], tries[suspects[0]]) if suspects else None
 
@@ -144,7 +156,7 @@ def open_worker(settings: Settings, name: str) -> Worker:
     given = settings.installation_keys.get_secret_value() if settings.installation_keys else None
     vault = Vault(keys, read_installation_keys(settings.data_dir, given))
     desk = Desk(vault, Shelf(), settings.rules_crosscheck)
-    return Worker(name, database.sessions(engine), database.reading_sessions(engine), desk)
+    return Worker(name, (engine, keys), desk)
 
 
 # ---- Celery ---------------------------------------------------------------------------------------
@@ -169,7 +181,7 @@ def process_batch(limit: int = BATCH, *, go_on: bool = False) -> int:
 
     Running it again is harmless: claims are leases, and a submission that is decided is left alone.
     """
-    taken = _here().batch(limit)
+    taken = here().batch(limit)
     if taken and go_on:
         process_batch.delay(limit, go_on=True)
     return taken
@@ -181,7 +193,7 @@ def configure(settings: Settings, name: str = "") -> None:
     app.conf.update(broker_url=broker, ketnoi_settings=settings, ketnoi_name=name)
 
 
-def _here() -> Worker:
+def here() -> Worker:
     """This process's worker, made at its first task: Celery forks, and connections must not be shared."""
     return _worker_of(app.conf["ketnoi_settings"], app.conf["ketnoi_name"] or _own_name("worker"))
 
@@ -228,7 +240,7 @@ def run_child(settings: Settings, name: str, bell: Connection) -> None:
     stop = _Stop()
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent says when to stop.
-    _here().take_back()
+    here().take_back()
     _loop(stop, lambda: _listen(bell))
 
 
@@ -240,7 +252,14 @@ def _listen(bell: Connection) -> bool:
 
 
 def _loop(stop: _Stop, rest: Callable[[], bool]) -> None:
-    worker = _here()
+    worker = here()
+    try:
+        _work(worker, stop, rest)
+    finally:
+        worker.close()
+
+
+def _work(worker: Worker, stop: _Stop, rest: Callable[[], bool]) -> None:
     awake = True
     while awake and not stop.asked:
         try:

@@ -22,7 +22,7 @@ from forms.definition import FormDefinition
 from forms.workbook import from_markdown
 from rules import model
 from rules.workbook import read_rules
-from service import processing, publishing
+from service import database, processing, publishing
 from service.desk import Desk
 from service.sealing import Vault
 from service.tables import (
@@ -215,11 +215,13 @@ class Town:
 
     sessions: sessionmaker[Session]
     vault: Vault
+    reading: sessionmaker[Session] = field(init=False)
     desk: Desk = field(init=False)
     worker: uuid.UUID = field(init=False)
     supervisor: uuid.UUID = field(init=False)
 
     def __post_init__(self) -> None:
+        self.reading = database.reading_sessions(self.sessions.kw["bind"])
         self.desk = Desk(self.vault)
         with self.sessions.begin() as session:
             publish(session)

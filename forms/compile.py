@@ -60,7 +60,14 @@ def compile_workbook(workbook: Workbook, *, timeout: float = TIMEOUT, memory: in
         definition = definition_from_xform(answer["xform"].encode(), survey.rows)
     except UnreadableXForm as error:
         return Checked(None, _in_file((_not_xml(str(error)),), workbook.file))
-    return Checked(definition)
+    return Checked(_labelled(definition, survey))
+
+
+def _labelled(definition: FormDefinition, survey: Survey) -> FormDefinition:
+    """With the labels of calculates: the phone shows none, so pyxform drops them, but reasons are read by people."""
+    written = survey.labels
+    fields = (item if item.labels else replace(item, labels=written.get(item.path, {})) for item in definition.fields)
+    return replace(definition, fields=tuple(fields))
 
 
 def _in_file(findings: tuple[Finding, ...], file: str) -> tuple[Finding, ...]:

@@ -222,6 +222,17 @@ class Survey:
         return found
 
     @cached_property
+    def labels(self) -> Mapping[str, Mapping[str, str]]:
+        """Labels by path and language, as written; none where the cells are blank."""
+        languages = self.columns.languages("label")
+        return {
+            f"{item.parent}/{item.name}" if item.parent else item.name: {
+                language: text for language in languages if (text := self.columns.value(item.row, "label", language))
+            }
+            for item in self.items
+        }
+
+    @cached_property
     def parents(self) -> frozenset[str]:
         """Paths of the groups and repeats that hold something."""
         return frozenset(item.parent for item in self.items)

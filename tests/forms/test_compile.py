@@ -310,3 +310,20 @@ def test_what_is_no_xform_is_refused_in_words():
 def test_requiring_a_form_with_errors_raises_them_all():
     with pytest.raises(SheetErrors):
         compile_form(b"no workbook", "x.xlsx").require()
+
+
+def test_a_calculate_keeps_its_label_although_no_phone_shows_it():
+    form = compiled("""
+        | survey |
+        |        | type      | name   | label::Tiếng Việt (vi) | label::English (en) | calculation   |
+        |        | begin group | person | Người                | Person              |               |
+        |        | integer   | weight | Cân nặng               | Weight              |               |
+        |        | calculate | twice  | Gấp đôi cân nặng       | Twice the weight    | ${weight} * 2 |
+        |        | calculate | thrice |                        |                     | ${weight} * 3 |
+        |        | end group |        |                        |                     |               |
+        """)
+    assert form.by_path["person/twice"].labels == {
+        "Tiếng Việt (vi)": "Gấp đôi cân nặng",
+        "English (en)": "Twice the weight",
+    }
+    assert form.by_path["person/thrice"].labels == {}

@@ -1,0 +1,135 @@
+"""The words of the screens for what the tables call by codes: urgency, state, level, reason, role.
+
+Each is marked with `N_` and said in the reader's language where it is shown. Urgency and state always have a word and
+a shape; colour only repeats them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from service.tables import ConsentState, FollowUpState, ReferralState, Role, VersionState
+
+
+def N_(sentence: str) -> str:  # noqa: N802 - the name by which gettext's tools know a sentence that is said later
+    return sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A word with its shape. `style` is a class of the stylesheet."""
+
+    word: str
+    icon: str
+    style: str
+
+
+URGENCY: Mapping[str, Mark] = {
+    "same_day": Mark(N_("Trong ngày"), "alarm-clock", "today"),
+    "same_visit": Mark(N_("Ngay tại buổi"), "message-circle", "priority"),
+    "priority": Mark(N_("Ưu tiên"), "chevrons-up", "priority"),
+    "soon": Mark(N_("Sớm"), "chevron-up", "soon"),
+    "routine": Mark(N_("Thường"), "minus", "calm"),
+}
+
+STATE: Mapping[str, str] = {
+    ReferralState.PROPOSED: N_("Đề xuất"),
+    ReferralState.APPROVED: N_("Đã duyệt"),
+    ReferralState.SENT: N_("Đã chuyển"),
+    ReferralState.ACCEPTED: N_("Đã tiếp nhận"),
+    ReferralState.ON_HOLD: N_("Chờ chỗ"),
+    ReferralState.NO_SHOW: N_("Không đến"),
+    ReferralState.REJECTED_BY_PROVIDER: N_("Cơ sở từ chối"),
+    ReferralState.ATTENDED: N_("Đã đến"),
+    ReferralState.STARTED: N_("Đã bắt đầu"),
+    ReferralState.COMPLETED: N_("Hoàn thành"),
+    ReferralState.NOT_CONSENTED: N_("Không đồng ý chia sẻ"),
+    ReferralState.DECLINED_BY_CLIENT: N_("Khách hàng từ chối"),
+    ReferralState.WITHDRAWN: N_("Đã rút"),
+    ReferralState.EXPIRED: N_("Hết hạn"),
+    ReferralState.FAILED: N_("Không thành"),
+    ReferralState.SUPERSEDED: N_("Đã thay bằng phiếu khác"),
+}
+
+#: The step that each state has reached, of seven (internal services: of three).
+STEPS: tuple[str, ...] = (
+    N_("Đề xuất"),
+    N_("Duyệt"),
+    N_("Chuyển"),
+    N_("Tiếp nhận"),
+    N_("Đến nơi"),
+    N_("Bắt đầu"),
+    N_("Hoàn thành"),
+)
+INTERNAL_STEPS: tuple[str, ...] = (N_("Đề xuất"), N_("Thực hiện"), N_("Hoàn thành"))
+STEP_OF: Mapping[str, int] = {
+    ReferralState.PROPOSED: 1,
+    ReferralState.APPROVED: 2,
+    ReferralState.SENT: 3,
+    ReferralState.REJECTED_BY_PROVIDER: 3,
+    ReferralState.ACCEPTED: 4,
+    ReferralState.ON_HOLD: 4,
+    ReferralState.NO_SHOW: 4,
+    ReferralState.ATTENDED: 5,
+    ReferralState.STARTED: 6,
+    ReferralState.COMPLETED: 7,
+}
+
+LEVEL: Mapping[str, str] = {
+    "info": N_("thông tin"),
+    "warning": N_("cần chú ý"),
+    "low": N_("mức thấp"),
+    "moderate": N_("mức trung bình"),
+    "high": N_("mức cao"),
+    "critical": N_("mức cấp bách"),
+}
+
+CONSENT: Mapping[str, str] = {
+    ConsentState.GIVEN: N_("Đồng ý chia sẻ"),
+    ConsentState.REFUSED: N_("Không đồng ý chia sẻ"),
+    ConsentState.WITHDRAWN: N_("Đã rút lại đồng ý"),
+}
+
+FOLLOW_UP: Mapping[str, str] = {
+    FollowUpState.SCHEDULED: N_("Chưa đến khung ngày"),
+    FollowUpState.OPEN: N_("Đang trong khung ngày"),
+    FollowUpState.DONE: N_("Đã làm"),
+    FollowUpState.LATE: N_("Làm muộn"),
+    FollowUpState.MISSED: N_("Lỡ hẹn"),
+    FollowUpState.CANCELLED: N_("Không cần nữa"),
+}
+
+ROLE: Mapping[str, str] = {
+    Role.ENUMERATOR: N_("Nhân viên công tác xã hội"),
+    Role.POLICE: N_("Cán bộ chuyển gửi"),
+    Role.SUPERVISOR: N_("Giám sát viên"),
+    Role.COORDINATOR: N_("Điều phối viên"),
+    Role.PROVIDER: N_("Cơ sở cung cấp dịch vụ"),
+    Role.STAFF: N_("Cán bộ chương trình"),
+    Role.ADMIN: N_("Quản trị viên"),
+}
+
+VERSION: Mapping[str, str] = {
+    VersionState.LIVE: N_("Đang dùng"),
+    VersionState.CLOSING: N_("Còn nhận bài cũ"),
+    VersionState.CLOSED: N_("Đã đóng"),
+}
+
+#: What happens in place of a referral that a stop held back.
+INSTEAD: Mapping[str, str] = {
+    "information_only": N_("chỉ cung cấp thông tin"),
+    "self_referral_information": N_("đưa thông tin để khách hàng tự đến"),
+    "attach_to_open": N_("ghi thêm vào phiếu đang mở"),
+    "drop": N_("không tạo phiếu"),
+    "offer_again": N_("hỏi lại sau %(days)s ngày"),
+}
+
+#: What a provider sees of a referral: the page of providers shows these and nothing else.
+PROVIDER_SEES: tuple[str, ...] = (N_("mã khách hàng"), N_("dịch vụ cần"), N_("mức độ khẩn cấp"), N_("hạn xử lý"))
+PROVIDER_NEVER_SEES: tuple[str, ...] = (
+    N_("điểm sàng lọc và lý do"),
+    N_("dịch vụ khác"),
+    N_("ai giới thiệu"),
+    N_("ghi chú tư vấn"),
+)

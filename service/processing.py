@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rules.evaluate import evaluate
 from sqlalchemy import delete, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from forms.definition import Answers, FormDefinition
 from rules import decision as said
+from rules.evaluate import evaluate
 from rules.facts import Facts, Record
 from rules.model import Trigger
 from service import audit, clients, follow_ups, outbox, outcomes, quarantine, reading
@@ -214,7 +214,7 @@ def _decide(work: Work, item: Opened, client: Client | None, rules: Rules) -> De
     outcomes.complete_internal(
         session, client, work.programme, item.form.form_id, before, at=moment, by=item.submission.user_id
     )
-    record = records.just_before(session, client.id, here, everything, open_=_opener(work), zone=work.zone)
+    record = records.just_before(session, client.id, here, everything, open_=opener(work), zone=work.zone)
     follow_ups.fulfil(
         session,
         client,
@@ -313,7 +313,7 @@ def _decisions(session: Session, submission_ids: Collection[uuid.UUID]) -> set[u
     return set(session.scalars(select(Decision.id).where(Decision.submission_id.in_(list(submission_ids)))))
 
 
-def _opener(work: Work) -> records.Opener:
+def opener(work: Work) -> records.Opener:
     """Opens the typed answers of observations; one whose key was erased is None."""
 
     def opened(rows: Sequence[Observation]) -> Sequence[Answers | None]:
@@ -414,7 +414,7 @@ def _decide_again(work: Work, client: Client, observation: Observation) -> None:
         .order_by(Decision.decided_at.desc())
         .limit(1)
     ).one_or_none()
-    (answers,) = _opener(work)([observation])
+    (answers,) = opener(work)([observation])
     if first is None or answers is None:
         return
     form = _form(work, observation)

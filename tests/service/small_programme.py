@@ -117,6 +117,9 @@ PROGRAMME = """
 |          | visit | client_code | client_code       |            |
 """
 
+#: Where the rules end and the stops begin.
+STOPS = "| stops    |\n"
+
 RULES = """
 | settings |
 |          | rulebook_id | version | title::English (en) |

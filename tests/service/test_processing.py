@@ -33,7 +33,7 @@ from service.tables import (
 )
 from tests.service import builders
 from tests.service.builders import NOW
-from tests.service.small_programme import CHECK, Town, answers, compiled, days
+from tests.service.small_programme import CHECK, RULES, STOPS, Town, answers, compiled, days, publish_rules
 
 
 @pytest.fixture
@@ -457,6 +457,23 @@ def test_a_quarantined_submission_can_be_tried_again(town):
     with town.sessions() as session:
         assert counted(session, Quarantine) == 0
         assert "clinic" in town.referrals(session)
+
+
+def test_what_cannot_be_decided_for_certain_is_set_aside_but_same_day_help_goes_out(town):
+    doubtful = "|          | R9 | check | 10 | date(${full_name}) > today() | odd | info | | | | | |\n"
+    with town.sessions.begin() as session:
+        publish_rules(
+            session, RULES.replace("| small       | 1 ", "| small       | 2 ").replace(STOPS, doubtful + STOPS)
+        )
+    key = town.sends(answers(score=12, danger="yes", full_name="no date"))
+    with town.sessions() as session:
+        assert session.get_one(Quarantine, key).error_class == "EnginesDisagree"
+        assert session.get_one(Submission, key).state is SubmissionState.QUARANTINED
+        assert not session.scalars(select(Decision)).one().agreed
+        assert {service: row.state for service, row in town.referrals(session).items()} == {
+            "rescue": ReferralState.SENT
+        }
+        assert town.standing(session) == {"danger"}
 
 
 # ---- when it happened -----------------------------------------------------------------------------

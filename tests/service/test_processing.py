@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
-from service import access, quarantine, referrals
+from service import access, follow_ups, quarantine, referrals
 from service.observations import unpack
 from service.tables import (
     Attempt,
@@ -16,6 +16,7 @@ from service.tables import (
     ConsentState,
     Decision,
     Flag,
+    FollowUpState,
     IdentityIndex,
     Notice,
     Observation,
@@ -346,6 +347,27 @@ def test_a_late_upload_leaves_alone_what_somebody_has_acted_on(town):
     with town.sessions() as session:
         rows = session.scalars(select(Referral).where(Referral.service == "clinic").order_by(Referral.created_at)).all()
         assert rows[0].state is ReferralState.SENT
+
+
+def test_why_a_flag_ended_is_said_anew_too(town):
+    town.sends(answers("2026-03-10", score=1))
+    town.sends(answers("2026-03-12", score=2), at=NOW + days(2))
+    last = town.sends(answers("2026-03-14", score=3), at=NOW + days(4))
+    town.sends(answers("2026-03-13", score=4), at=NOW + days(5))
+    with town.sessions() as session:
+        decided = session.scalars(select(Decision.id).where(Decision.submission_id == last)).one()
+        rows = session.scalars(select(Flag).where(Flag.code == "worse", Flag.decision_id != decided))
+        assert {row.ended_because for row in rows} == {"not_raised"}
+        assert "worse" not in town.standing(session)
+
+
+def test_deciding_anew_forgets_no_visit_whose_window_has_closed_since(town):
+    town.sends(answers("2026-03-10", score=12))
+    town.sends(answers("2026-03-05", score=2), at=NOW + days(60))
+    with town.sessions.begin() as session:
+        follow_ups.advance(session, NOW.date() + days(60))
+        session.expire_all()
+        assert town.follow_ups(session)["course", "m1"].state is FollowUpState.MISSED
 
 
 def test_sending_late_or_in_time_comes_to_the_same(town):

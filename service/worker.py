@@ -222,10 +222,15 @@ class _Stop:
 
 def run(settings: Settings) -> None:
     """`ketnoi worker`: a Celery worker where there is a broker, else the loop, until SIGTERM or Ctrl-C."""
-    if settings.broker_url is not None:
+    if settings.broker_url is None:
+        _run_loop(settings)
+    else:
         configure(settings)
         schedule = settings.data_dir / "celery-beat"
         app.worker_main(["worker", "--beat", "--schedule", str(schedule), "--loglevel", settings.log_level])
+
+
+def _run_loop(settings: Settings) -> None:
     configure(settings, _own_name("worker"))
     stop = _Stop()
     signal.signal(signal.SIGTERM, stop)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
+from celery.contrib.testing.worker import start_worker
+from pydantic import SecretStr
 from sqlalchemy import func, select, update
 
 from service import clock, outbox, worker
@@ -267,3 +269,36 @@ def test_the_child_finishes_its_batch_when_it_is_asked_to_stop(town, settings):
     child.close()
     claimed = counted(town, OutboxRow, OutboxRow.claimed_until.is_not(None))
     assert claimed == 0
+
+
+# ---- under Celery ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def brokered(settings, town) -> Iterator[Settings]:
+    """Settings with a broker that lives in this process, and one of Celery's own workers at it."""
+    brokered = settings.model_copy(update={"broker_url": SecretStr("memory://")})
+    worker.configure(brokered, "test")
+    with start_worker(worker.app, pool="solo", perform_ping_check=False, shutdown_timeout=PATIENCE):
+        yield brokered
+    worker.here().close()
+
+
+def test_with_a_broker_a_ring_wakes_celerys_workers_until_nothing_is_due(town, brokered):
+    for n in range(60):
+        town.receives(answers(score=12, code=f"KH-{n}"))
+    bell = worker.beside(brokered)
+    bell.ring()
+    wait_until(lambda: counted(town, OutboxRow) == 0)
+    bell.close()
+    all_is_well(town, 60)
+
+
+def test_a_broker_that_is_down_delays_and_disturbs_nobody(town, settings):
+    down = settings.model_copy(update={"broker_url": SecretStr("amqp://nobody@127.0.0.1:1//")})
+    bell = worker.beside(down)
+    key = town.receives(answers(score=12))
+    bell.ring()
+    bell.close()
+    with town.reading() as session:
+        assert session.scalars(select(OutboxRow.submission_id)).all() == [key]

@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from celery import Celery
 from kombu.exceptions import OperationalError as BrokerProblem
@@ -29,7 +30,7 @@ from sqlalchemy import Engine, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from service import clock, database, follow_ups, outbox, processing, publishing, quarantine
+from service import clock, database, follow_ups, outbox, processing, quarantine
 from service.desk import Desk
 from service.in_force import Shelf
 from service.sealing import Vault, read_installation_keys
@@ -81,23 +82,19 @@ class Worker:
         """Decide one batch; returns how many rows of the outbox were taken, 0 when nothing is due."""
         now = clock.now()
         with self.reading() as session:
-            if not outbox.waiting(session, now) or self.desk.shelf.in_force(session) is None:
-                return 0
+            force = self.desk.shelf.in_force(session)
+            due = outbox.waiting(session, now)
+        if force is None:
+            return 0
+        self._begin_day(now.astimezone(ZoneInfo(force.programme.settings.timezone)).date())
+        if not due:
+            return 0
         fresh, suspect = self._claim(limit, now)
         if fresh:
             self._decide(fresh)
         if suspect is not None:
             self._retry(*suspect)
         return len(fresh) + (suspect is not None)
-
-    def tend(self) -> None:
-        """What a new day brings, once: windows of follow-ups open and close."""
-        with self.reading() as session:
-            today = publishing.today(session, clock.now())
-        if today != self._day:
-            with self.sessions.begin() as session:
-                follow_ups.advance(session, today)
-            self._day = today
 
     def take_back(self) -> None:
         """Free the claims of a former process of this name: it is dead, or this one would not be starting."""
@@ -108,6 +105,13 @@ class Worker:
                 .values(claimed_until=None, claimed_by=None)
                 .execution_options(synchronize_session=False)
             )
+
+    def _begin_day(self, today: date) -> None:
+        """What a new day brings, once: windows of follow-ups open and close."""
+        if today != self._day:
+            with self.sessions.begin() as session:
+                follow_ups.advance(session, today)
+            self._day = today
 
     def _claim(self, limit: int, now: datetime) -> tuple[list[uuid.UUID], tuple[uuid.UUID, int] | None]:
         """New rows together; of those that were claimed before and never finished, one, to be worked on alone.
@@ -268,7 +272,6 @@ def _work(worker: Worker, stop: _Stop, rest: Callable[[], bool]) -> None:
     awake = True
     while awake and not stop.asked:
         try:
-            worker.tend()
             taken = process_batch(BATCH)
         except SQLAlchemyError:
             # A database that restarts comes back; the claims keep until then.

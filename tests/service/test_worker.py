@@ -21,6 +21,7 @@ from service.tables import (
     Decision,
     Flag,
     FollowUp,
+    FollowUpState,
     OutboxRow,
     Quarantine,
     Referral,
@@ -29,6 +30,8 @@ from service.tables import (
     SubmissionState,
 )
 from service.worker import Child, Worker
+from tests.service import builders
+from tests.service.builders import NOW
 from tests.service.small_programme import Town, answers
 
 PATIENCE = 90.0
@@ -75,6 +78,16 @@ def test_a_batch_is_claimed_decided_and_no_longer_owed(town, here):
     assert here.batch() == 0
     assert counted(town, Submission, Submission.state == SubmissionState.DECIDED) == len(keys)
     assert counted(town, OutboxRow) == 0
+
+
+def test_a_new_day_opens_the_windows_of_follow_ups_without_any_upload(town, here):
+    with town.sessions.begin() as session:
+        row = builders.follow_up(session, builders.client(session))
+        row.opens_on = NOW.date()
+        key = row.id
+    assert here.batch() == 0
+    with town.reading() as session:
+        assert session.get_one(FollowUp, key).state is not FollowUpState.SCHEDULED
 
 
 def test_batches_are_no_larger_than_asked(town, here):

@@ -201,49 +201,50 @@ def _keep_consents(work: Work, item: Opened, client: Client | None) -> None:
 
 def _decide(work: Work, item: Opened, client: Client | None, rules: Rules) -> Decision:
     """Decide one observation on the record just before it, keep the decision, and apply it."""
-    session, here = work.session, item.place
     if client is None:
-        decision = _evaluated(work, item, rules, Record())
-        row = _keep_decision(work, item, None, rules, decision)
-        # There is nobody whom a flag or referral could be about: what was stopped is counted, and that is all.
-        outcomes.stopped(session, row, None, decision, work.now)
-        return row
+        return _decide_about_nobody(work, item, rules)
+    session, here, form = work.session, item.place, item.form.form_id
     everything = records.observations(session, client.id)
     before = _decisions(session, {row.submission_id for row in everything if Place.of(row) < here})
-    moment = here.moment(work.zone)
-    outcomes.complete_internal(
-        session, client, work.programme, item.form.form_id, before, at=moment, by=item.submission.user_id
-    )
+    moment, sender = here.moment(work.zone), item.submission.user_id
+    outcomes.complete_internal(session, client, work.programme, form, before, at=moment, by=sender)
     record = records.just_before(session, client.id, here, everything, open_=opener(work), zone=work.zone)
-    follow_ups.fulfil(
-        session,
-        client,
-        item.form.form_id,
-        item.submission.id,
-        item.event_date,
-        today=work.today,
-    )
+    follow_ups.fulfil(session, client, form, item.submission.id, item.event_date, today=work.today)
     decision = _evaluated(work, item, rules, record)
     row = _keep_decision(work, item, client, rules, decision)
-    ground = outcomes.Ground(
-        row=row,
-        client=client,
-        programme=work.programme,
-        rulebook=rules.rulebook,
-        form=item.form.form_id,
-        decides=rules.ruleset.program(Trigger.SUBMISSION, item.form.form_id, None).raises,
-        event_date=item.event_date,
-        received_at=item.submission.received_at,
-        before=frozenset(before),
-        moment=moment,
-        now=work.now,
-        zone=work.zone,
-    )
-    outcomes.apply(session, ground, decision)
+    outcomes.apply(session, _ground(work, item, row, client, rules, before=before), decision)
     if not decision.agreed:
         problem = EnginesDisagree(decision.disagreement)
         quarantine.set_aside(session, work.desk.vault, item.submission, problem, work.now)
     return row
+
+
+def _decide_about_nobody(work: Work, item: Opened, rules: Rules) -> Decision:
+    """A person who refuses: there is nobody whom a flag or referral could be about. What was stopped is counted."""
+    decision = _evaluated(work, item, rules, Record())
+    row = _keep_decision(work, item, None, rules, decision)
+    outcomes.stopped(work.session, row, None, decision, work.now)
+    return row
+
+
+def _ground(
+    work: Work, item: Opened, row: Decision, client: Client, rules: Rules, *, before: Collection[uuid.UUID]
+) -> outcomes.Ground:
+    form = item.form.form_id
+    return outcomes.Ground(
+        row=row,
+        client=client,
+        programme=work.programme,
+        rulebook=rules.rulebook,
+        form=form,
+        decides=rules.ruleset.program(Trigger.SUBMISSION, form, None).raises,
+        event_date=item.event_date,
+        received_at=item.submission.received_at,
+        before=frozenset(before),
+        moment=item.place.moment(work.zone),
+        now=work.now,
+        zone=work.zone,
+    )
 
 
 def _evaluated(work: Work, item: Opened, rules: Rules, record: Record) -> said.Decision:

@@ -315,6 +315,16 @@ def test_nothing_of_the_identity_stands_in_clear(town):
             assert (kind, town.vault.blind(kind, text)) in found
 
 
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_who_steals_the_database_finds_no_name_and_no_number(town, settings):
+    town.sends(answers(full_name="Mẫu Văn Đức", phone="0912345678", birth_date="1990-05-01", score=12, danger="yes"))
+    town.sends({"visit_date": "2026-03-10", "agrees": "no", "full_name": "Mẫu Thị Hoa", "phone": "0987654321"})
+    stolen = b"".join(path.read_bytes() for path in settings.data_dir.rglob("*") if path.is_file())
+    assert b"high_score" in stolen  # It is the right file, and flags stand in clear.
+    for text in ("Đức", "Duc", "duc", "0912345678", "912345678", "1990-05-01", "Hoa", "0987654321"):
+        assert text.encode() not in stolen
+
+
 # ---- what happened earlier and came later ---------------------------------------------------------
 
 

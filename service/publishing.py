@@ -21,7 +21,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from forms import definition as form_json
 from forms import gate
 from forms.definition import FormDefinition
-from forms.sheets import Cell, Finding, Level, Text
+from forms.sheets import Cell, Checked, Finding, Level, Text
 from forms.workbook import read
 from rules import model, programme
 from rules.programme import Programme
@@ -76,6 +76,20 @@ def publish_form(
     session that has asked nothing yet keeps no upload waiting.
     """
     checked = gate.gate(workbook, file, require_validate=require_validate, java=java)
+    return keep_form(session, checked, workbook, file, by=by, now=now, media=media)
+
+
+def keep_form(
+    session: Session,
+    checked: Checked[FormDefinition],
+    workbook: bytes,
+    file: str,
+    *,
+    by: uuid.UUID | None,
+    now: datetime,
+    media: Sequence[MediaFile] = (),
+) -> Published:
+    """The second half of publish_form, for a workbook that has been through the gate."""
     if checked.value is None or checked.errors:
         return Published(None, checked.findings)
     form = checked.value

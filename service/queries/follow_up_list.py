@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
@@ -63,3 +64,8 @@ def summary(session: Session, visible: ColumnElement[bool], *, today: date) -> S
         .where(visible, FollowUp.state.in_(TO_DO))
     ).one()
     return Summary(*found.tuple())
+
+
+def clients_in_sight(session: Session, visible_clients: ColumnElement[bool], ids: Collection[UUID]) -> set[UUID]:
+    """Which of these clients have a page that the reader may open: a visit may be hers where the client is not."""
+    return set(session.scalars(select(Client.id).where(Client.id.in_(ids), visible_clients)))

@@ -12,11 +12,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, String, and_, case, exists, func, literal, null, or_, select, type_coerce
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    String,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    type_coerce,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.selectable import Select, Subquery
 
 from rules.decision import Urgency
+from rules.facts import TAKE_PART
+from service.queries import consents
 from service.tables import (
     FINAL_STATES,
     AreaWithin,
@@ -25,10 +40,12 @@ from service.tables import (
     ConsentState,
     Decision,
     Flag,
+    Observation,
     Provider,
     Referral,
     ReferralState,
     Service,
+    Submission,
     User,
 )
 
@@ -101,43 +118,47 @@ class Wanted:
         named = {"state": self.state, "urgency": self.urgency, "service": self.service, "area": self.area}
         return {name: value for name, value in named.items() if value}
 
+    def without(self, name: str) -> Wanted:
+        """The same list without one of its filters."""
+        left = {key: value for key, value in self.filters.items() if key != name}
+        return Wanted(self.view, self.group, **left)
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One row of the queue: a referral or a flag, with what its row needs. Exactly one of the two is there."""
+    """One row of the queue: a referral or a flag, with what its row needs.
+
+    `form` is id and version of the form whose answers were decided on.
+    """
 
     group: Group
-    referral: Referral | None
-    flag: Flag | None
+    subject: Referral | Flag
     client: Client
     decision: Decision | None
     service: Service | None
     provider: Provider | None
     worker_code: str | None
-
-    @property
-    def subject(self) -> Referral | Flag:
-        found = self.referral or self.flag
-        assert found is not None  # noqa: S101 - by construction
-        return found
+    form: tuple[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows of one page, how many there are in each group, and in all."""
+    """Rows of one page, how many there are in each group and in all, and how many of all are overdue."""
 
     items: tuple[Item, ...]
     groups: Mapping[Group, int]
     total: int
+    overdue: int
 
 
 def page(session: Session, sight: Sight, wanted: Wanted, *, now: datetime, per_group: int, offset: int = 0) -> Page:
     """The wanted rows, at most `per_group` of each group, the first `offset` of each left out."""
     found = _wanted(_items(sight, now), wanted)
-    counts = {
-        Group(name): number
-        for name, number in session.execute(select(found.c.grp, func.count()).group_by(found.c.grp)).tuples()
-    }
+    counted = (
+        session.execute(select(found.c.grp, func.count(), func.sum(found.c.late)).group_by(found.c.grp)).tuples().all()
+    )
+    groups = {Group(name): number for name, number, _ in counted}
+    late = sum(number for _, _, number in counted)
     place = func.row_number().over(partition_by=found.c.grp, order_by=_order(found)).label("place")
     placed = select(found.c.kind, found.c.id, found.c.grp, found.c.group_rank, place).subquery()
     rows = session.execute(
@@ -145,7 +166,7 @@ def page(session: Session, sight: Sight, wanted: Wanted, *, now: datetime, per_g
         .where(placed.c.place > offset, placed.c.place <= offset + per_group)
         .order_by(placed.c.group_rank, placed.c.place)
     ).tuples()
-    return Page(_loaded(session, list(rows)), counts, sum(counts.values()))
+    return Page(_loaded(session, list(rows)), groups, sum(groups.values()), int(late))
 
 
 def counts(session: Session, sight: Sight, *, now: datetime) -> Mapping[View, int]:
@@ -240,15 +261,23 @@ def _rank(group: ColumnElement[str]) -> ColumnElement[int]:
 
 
 def _unconsented() -> ColumnElement[bool]:
-    """True where the client's last word on this service is not a yes. Internal services need none."""
-    last = (
+    """True where nothing may leave: as consents.standing says, in one question. Internal services need no consent."""
+    said = func.coalesce(_last_word(Referral.service), "") == ConsentState.GIVEN.value
+    takes_part = func.coalesce(_last_word(literal(TAKE_PART)), ConsentState.GIVEN.value) == ConsentState.GIVEN.value
+    return and_(Referral.internal.is_(False), ~and_(said, takes_part))
+
+
+def _last_word(service: ColumnElement[str] | InstrumentedAttribute[str]) -> ScalarSelect[str]:
+    """The client's last word on a service, as consents.latest finds it."""
+    return (
         select(type_coerce(Consent.state, String))
-        .where(Consent.client_id == Referral.client_id, Consent.service == Referral.service)
-        .order_by(Consent.given_on.desc(), Consent.recorded_at.desc())
+        .outerjoin(Observation, Observation.submission_id == Consent.submission_id)
+        .where(Consent.client_id == Referral.client_id, Consent.service == service, consents.counts())
+        .order_by(Consent.given_on.desc(), Consent.recorded_at.desc(), Consent.id)
         .limit(1)
+        .correlate(Referral)
         .scalar_subquery()
     )
-    return and_(Referral.internal.is_(False), func.coalesce(last, "") != ConsentState.GIVEN.value)
 
 
 def _wanted(items: Subquery, wanted: Wanted) -> Subquery:
@@ -296,31 +325,44 @@ def _loaded(session: Session, places: list[tuple[str, uuid.UUID, str]]) -> tuple
     return tuple(items)
 
 
-_Loaded = tuple[Referral | None, Flag | None, Client, Decision | None, Service | None, Provider | None, str | None]
+_Loaded = tuple[
+    Referral | Flag,
+    Client,
+    Decision | None,
+    Service | None,
+    Provider | None,
+    str | None,
+    tuple[str, str] | None,
+]
 
 
 def _load_referrals(session: Session, keys: Iterable[uuid.UUID]) -> dict[uuid.UUID, _Loaded]:
     rows = session.execute(
-        select(Referral, Client, Decision, Service, Provider, User.code)
+        select(Referral, Client, Decision, Service, Provider, User.code, Submission.form_id, Submission.form_version)
         .join(Client, Client.id == Referral.client_id)
         .join(Service, Service.code == Referral.service)
         .outerjoin(Decision, Decision.id == Referral.decision_id)
+        .outerjoin(Submission, Submission.id == Decision.submission_id)
         .outerjoin(Provider, Provider.code == Referral.provider_code)
         .outerjoin(User, User.id == Referral.worker_id)
         .where(Referral.id.in_(list(keys)))
     ).tuples()
     return {
-        referral.id: (referral, None, client, decision, service, provider, code)
-        for referral, client, decision, service, provider, code in rows
+        referral.id: (referral, client, decision, service, provider, code, (form, version) if decision else None)
+        for referral, client, decision, service, provider, code, form, version in rows
     }
 
 
 def _load_flags(session: Session, keys: Iterable[uuid.UUID]) -> dict[uuid.UUID, _Loaded]:
     rows = session.execute(
-        select(Flag, Client, Decision, User.code)
+        select(Flag, Client, Decision, User.code, Submission.form_id, Submission.form_version)
         .join(Client, Client.id == Flag.client_id)
         .join(Decision, Decision.id == Flag.decision_id)
+        .join(Submission, Submission.id == Decision.submission_id)
         .outerjoin(User, User.id == Client.worker_id)
         .where(Flag.id.in_(list(keys)))
     ).tuples()
-    return {flag.id: (None, flag, client, decision, None, None, code) for flag, client, decision, code in rows}
+    return {
+        flag.id: (flag, client, decision, None, None, code, (form, version))
+        for flag, client, decision, code, form, version in rows
+    }

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from service.queries import consents
 from service.tables import (
     Area,
     AreaWithin,
@@ -50,7 +51,10 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class ReferralView:
-    """`events` newest first; `consent` is the client's last word on this service, None where she was never asked."""
+    """`events` newest first; `consent` is the client's last word on this service, None where nobody asked.
+
+    `consented`: whether anything may leave for a provider now, which also hangs on taking part at all.
+    """
 
     referral: Referral
     client: Client
@@ -59,6 +63,7 @@ class ReferralView:
     worker_code: str | None
     ground: Ground | None
     consent: Consent | None
+    consented: bool
     events: tuple[Happening, ...]
 
 
@@ -91,7 +96,8 @@ def referral(session: Session, number: str, visible: ColumnElement[bool]) -> Ref
         provider,
         worker,
         ground(session, row.decision_id),
-        last_consent(session, client.id, row.service),
+        consents.latest(session, client.id, row.service),
+        consents.standing(session, client.id, row.service) is not None,
         _events(session, row.id),
     )
 
@@ -124,15 +130,6 @@ def ground(session: Session, decision_id: UUID | None) -> Ground | None:
     return Ground(*found.tuple()) if found else None
 
 
-def last_consent(session: Session, client_id: UUID, service: str) -> Consent | None:
-    return session.scalar(
-        select(Consent)
-        .where(Consent.client_id == client_id, Consent.service == service)
-        .order_by(Consent.given_on.desc(), Consent.recorded_at.desc())
-        .limit(1)
-    )
-
-
 def stopped(
     session: Session, decision_id: UUID, visible_referrals: ColumnElement[bool]
 ) -> Sequence[tuple[StoppedOutcome, str | None]]:
@@ -158,7 +155,7 @@ def providers_for(session: Session, service: str, area: str | None) -> Sequence[
 
 
 def labels_of_areas(session: Session) -> Mapping[str, Mapping[str, str]]:
-    return {code: labels for code, labels in session.execute(select(Area.code, Area.labels)).tuples()}
+    return dict(session.execute(select(Area.code, Area.labels)).tuples().all())
 
 
 def _areas_above(session: Session, area: str | None) -> set[str]:

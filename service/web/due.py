@@ -14,7 +14,7 @@ LENGTH = 104
 
 @dataclass(frozen=True, slots=True)
 class Ruler:
-    """`run` and `over` are widths in the ruler's units (TICK is the limit); `used` is in percent of the time allowed."""
+    """`run` and `over` are widths in the ruler's units, the limit at TICK; `used` is in percent of the time allowed."""
 
     words: str
     late: bool

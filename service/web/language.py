@@ -78,7 +78,7 @@ class Reader:
         return format_decimal(value, locale=self.language)
 
     def label(self, labels: Mapping[str, str], otherwise: str = "") -> str:
-        """The text in this language, else in Vietnamese, else any. Keys are codes (`vi`) or names (`Tiếng Việt (vi)`)."""
+        """The text in this language, else in Vietnamese, else any. Keys are codes (`vi`) or names (`English (en)`)."""
         for wanted in (self.language, "", SOURCE):
             for name, text in labels.items():
                 if text and (name == wanted or (wanted and name.endswith(f"({wanted})"))):

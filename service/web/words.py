@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.tables import ConsentState, FollowUpState, ReferralState, Role, VersionState
+from service import flags
+from service.outcomes import Ended
+from service.referrals import Reason, SystemReason
+from service.tables import ConsentState, FollowUpState, Referral, ReferralState, Role, VersionState
 
 
 def N_(sentence: str) -> str:  # noqa: N802 - the name by which gettext's tools know a sentence that is said later
@@ -24,6 +27,16 @@ class Mark:
     icon: str
     style: str
 
+
+@dataclass(frozen=True, slots=True)
+class LanguageName:
+    """How a language calls itself; `short` stands in the bar."""
+
+    short: str
+    name: str
+
+
+LANGUAGE: Mapping[str, LanguageName] = {"vi": LanguageName("VI", "Tiếng Việt"), "en": LanguageName("EN", "English")}
 
 URGENCY: Mapping[str, Mark] = {
     "same_day": Mark(N_("Trong ngày"), "alarm-clock", "today"),
@@ -52,6 +65,47 @@ STATE: Mapping[str, str] = {
     ReferralState.SUPERSEDED: N_("Đã thay bằng phiếu khác"),
 }
 
+#: Where a provider's own word is plainer than the programme's.
+PROVIDER_STATE: Mapping[str, str] = {ReferralState.SENT: N_("Mới chuyển đến")}
+
+#: Codes of why a referral ended: a person's (referrals.Reason) or the system's.
+REASON: Mapping[str, str] = {
+    Reason.NO_CAPACITY: N_("Cơ sở hết chỗ"),
+    Reason.NOT_ELIGIBLE: N_("Không đủ điều kiện của dịch vụ"),
+    Reason.COULD_NOT_CONTACT: N_("Không liên lạc được"),
+    Reason.NEEDS_CLIENT_ACTION: N_("Khách hàng cần làm việc khác trước"),
+    Reason.REFERRED_ELSEWHERE: N_("Đã chuyển nơi khác"),
+    Reason.NO_LONGER_INTERESTED: N_("Khách hàng không còn muốn"),
+    Reason.OTHER: N_("Lý do khác"),
+    SystemReason.OBSERVATION_REPLACED: N_("Phiếu khảo sát đã được sửa"),
+    SystemReason.DECIDED_ANEW: N_("Quyết định lại sau phiếu mới"),
+}
+
+#: Why a flag stands no more: a person's reason (flags.Reason) or the system's (outcomes.Ended).
+FLAG_REASON: Mapping[str, str] = {
+    flags.Reason.DEALT_WITH: N_("Đã xử lý"),
+    flags.Reason.NO_LONGER_TRUE: N_("Không còn đúng"),
+    flags.Reason.MISTAKE: N_("Ghi nhầm trong biểu mẫu"),
+    flags.Reason.OTHER: N_("Lý do khác"),
+    Ended.NOT_RAISED: N_("Lần khảo sát sau không còn thấy"),
+    Ended.RAISED_AGAIN: N_("Lần khảo sát sau thấy lại"),
+    Ended.DECIDED_ANEW: N_("Quyết định lại sau phiếu mới"),
+    Ended.OBSERVATION_REPLACED: N_("Phiếu khảo sát đã được sửa"),
+}
+
+#: What happened to a referral, by the event's code.
+EVENT: Mapping[str, str] = {
+    "proposed": N_("Đề xuất"),
+    "approved": N_("Duyệt"),
+    "sent": N_("Chuyển đến cơ sở"),
+    "declined": N_("Không duyệt"),
+    "revised": N_("Sửa theo câu trả lời mới"),
+    "raised": N_("Nâng mức khẩn cấp"),
+    "attached": N_("Ghi thêm nhu cầu mới vào phiếu này"),
+    "superseded": N_("Thay bằng quyết định mới"),
+    "completed": N_("Hoàn thành"),
+}
+
 #: The step that each state has reached, of seven (internal services: of three).
 STEPS: tuple[str, ...] = (
     N_("Đề xuất"),
@@ -63,7 +117,7 @@ STEPS: tuple[str, ...] = (
     N_("Hoàn thành"),
 )
 INTERNAL_STEPS: tuple[str, ...] = (N_("Đề xuất"), N_("Thực hiện"), N_("Hoàn thành"))
-STEP_OF: Mapping[str, int] = {
+_STEP_OF: Mapping[str, int] = {
     ReferralState.PROPOSED: 1,
     ReferralState.APPROVED: 2,
     ReferralState.SENT: 3,
@@ -76,13 +130,28 @@ STEP_OF: Mapping[str, int] = {
     ReferralState.COMPLETED: 7,
 }
 
+
+def step_of(referral: Referral) -> int:
+    """How many steps a referral has made; one that ended otherwise counts as far as its first."""
+    if referral.internal:
+        return {ReferralState.APPROVED: 2, ReferralState.COMPLETED: 3}.get(referral.state, 1)
+    return _STEP_OF.get(referral.state, 1)
+
+
+#: Levels of a flag that say how grave a finding is; `info` and `warning` say nothing about the person.
 LEVEL: Mapping[str, str] = {
-    "info": N_("thông tin"),
-    "warning": N_("cần chú ý"),
     "low": N_("mức thấp"),
     "moderate": N_("mức trung bình"),
     "high": N_("mức cao"),
     "critical": N_("mức cấp bách"),
+}
+
+#: Levels as a form or a band table calculates them; they have no choice list that would say them.
+LEVEL_VALUE: Mapping[str, str] = {
+    "low": N_("thấp"),
+    "moderate": N_("trung bình"),
+    "high": N_("cao"),
+    "critical": N_("cấp bách"),
 }
 
 CONSENT: Mapping[str, str] = {

@@ -16,23 +16,23 @@ from forms.workbook import Workbook, read
 
 
 def gate(
-    workbook: bytes, file: str, *, require_validate: bool = False, java: str | None = None
+    workbook: bytes, file: str, *, require_validate: bool = False, java: str | None = None, validates: bool = True
 ) -> Checked[FormDefinition]:
     """Check an .xlsx and compile it. The value is None after an error.
 
     `java` names the Java to run ODK Validate with, by default the one on the path. Without any there is a warning,
-    or an error where validation is required.
+    or an error where validation is required. Unless it `validates`, the gate leaves ODK Validate out without a word.
     """
     sheets = read(workbook, file)
     if sheets.value is None:
         return Checked(None, sheets.findings)
-    passed = gate_workbook(sheets.value, require_validate=require_validate, java=java)
+    passed = gate_workbook(sheets.value, require_validate=require_validate, java=java, validates=validates)
     findings = (*sheets.findings, *passed.findings)
     return Checked(None if sheets.errors else passed.value, findings)
 
 
 def gate_workbook(
-    workbook: Workbook, *, require_validate: bool = False, java: str | None = None
+    workbook: Workbook, *, require_validate: bool = False, java: str | None = None, validates: bool = True
 ) -> Checked[FormDefinition]:
     """The same for sheets that have been read already."""
     survey = Survey(workbook)
@@ -43,7 +43,7 @@ def gate_workbook(
         compiled = compile_workbook(workbook)
         findings += [item for item in compiled.findings if not _said(item, linted)]
         value = compiled.value
-    if value is not None:
+    if value is not None and validates:
         findings += [item for item in _validated(value, survey, java, require_validate) if not _said(item, linted)]
     findings = [replace(item, file=workbook.file) for item in findings]
     failed = any(item.level is Level.ERROR for item in findings)

@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 Node = tuple[str, int | None]
 
 
-def fill(definition: FormDefinition, given: Answers, now: datetime) -> Answers:
+def fill(definition: FormDefinition, given: Answers, now: datetime, *, as_told: bool = False) -> Answers:
     """Answers as the phone would send them, from those that somebody gives. `now` carries the programme's zone.
 
     What does not apply is left out, given or not. A calculate that is given keeps its value. Where `given` is silent,
@@ -41,8 +41,11 @@ def fill(definition: FormDefinition, given: Answers, now: datetime) -> Answers:
 
     Repeats have as many rows as the given columns; what stands in a repeat inside a repeat stays as it was given, and
     so does what uses an expression beyond our language, such as `pulldata()`.
+
+    `as_told` is for examples that somebody writes: they tell what matters and leave out the way there. Then what is
+    given stands, with the groups around it, even where the phone would not have asked it.
     """
-    return Filling(definition, given, now).answers()
+    return Filling(definition, given, now, as_told=as_told).answers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +113,12 @@ class _Circle(EvaluationError):
 class Filling:
     """One form being filled. Each node is worked out when it is first asked for, and once."""
 
-    def __init__(self, definition: FormDefinition, given: Answers, now: datetime) -> None:
+    def __init__(self, definition: FormDefinition, given: Answers, now: datetime, *, as_told: bool = False) -> None:
         self._definition = definition
         self._given = given
         self._now = now
         self._programme = _programmes(definition)
+        self._insisted = _with_groups(given) if as_told else frozenset()
         self._rows = _row_counts(definition, given)
         self._values: dict[Node, Value] = {}
         self._relevant: dict[Node, bool] = {}
@@ -149,7 +153,7 @@ class Filling:
 
     def _condition(self, node: Node) -> bool:
         expression = self._programme.relevant.get(node[0])
-        if expression is None:
+        if expression is None or node[0] in self._insisted:
             return True
         holds = self._guarded(("relevant", node), lambda: expression.truth(self._around(node)))
         return True if holds is None else holds
@@ -277,6 +281,12 @@ class Filling:
 
 #: A circle's words are never shown: the form's own checks have refused it long before.
 _CIRCLE = (Text("Vòng tròn.", "A circle."), Text("", ""))
+
+
+def _with_groups(given: Answers) -> frozenset[str]:
+    """The paths of the given answers and of every group around them."""
+    parts = (path.split("/") for path in given)
+    return frozenset("/".join(names[:depth]) for names in parts for depth in range(1, len(names) + 1))
 
 
 def _row_counts(definition: FormDefinition, given: Answers) -> Mapping[str, int]:

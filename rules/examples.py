@@ -4,7 +4,7 @@ The cells are for programme staff:
 
     given       answers of the form, `name = value`, separated by `;` or new lines. Several choices stand with spaces
                 between them, the rows of a repeat with commas. What is not given is blank; what the form calculates is
-                calculated, unless it is given here too.
+                calculated, unless it is given here too. A parameter that is given has that value in this example.
     record      what is known of the client before, one item after the other, separated by `;` or new lines:
                     screening 2026-01-05: phq9_score = 12; assist_ats = 20     an earlier observation
                     referral mmt attended 2026-01-10                           state and day; more as name=value:
@@ -39,7 +39,7 @@ from rules.decision import Decision, Part, Reason
 from rules.evaluate import Case, evaluate, explain
 from rules.facts import Facts, Observation, Record
 from rules.fields import Fields
-from rules.model import Example, Recipient, Rulebook, Trigger
+from rules.model import Example, Parameter, ParameterType, ParameterValue, Recipient, Rulebook, Trigger
 from rules.programme import Programme
 from rules.record import RecordInvalid, record_from_json
 
@@ -125,6 +125,7 @@ def _run(ruleset: Ruleset, programme: Programme | None, example: Example) -> Exa
         if example.trigger is Trigger.SUBMISSION and example.form and example.form not in ruleset.fields.versions:
             problem = Text(f"Biểu mẫu '{example.form}' chưa công bố.", f"Form '{example.form}' is not published yet.")
             return ExampleResult(example, cell, True, problem, skipped=True)
+        ruleset = _with_parameters(ruleset, example)
         cases = tuple(_cases(ruleset, programme, example))
     except _Unreadable as unreadable:
         return ExampleResult(example, rulebook.cell("tests", example.row, unreadable.column), False, unreadable.problem)
@@ -244,7 +245,8 @@ def _cases(ruleset: Ruleset, programme: Programme | None, example: Example) -> I
             yield Case(facts, today, trigger=example.trigger, referral=referral)
         return
     form = _form(ruleset.fields, example.form)
-    answers = _answers(form, example, today, ZoneInfo(ruleset.rulebook.settings.timezone))
+    parameters = frozenset(item.name for item in ruleset.rulebook.parameters)
+    answers = _answers(form, example, today, ZoneInfo(ruleset.rulebook.settings.timezone), parameters)
     own = programme.own_consents(form.form_id, answers, today) if programme else ()
     yield Case(Facts(form.form_id, today, answers, record, own, internal), today)
 
@@ -257,13 +259,44 @@ def _form(fields: Fields, form_id: str) -> FormDefinition:
     return versions[0]
 
 
-def _answers(form: FormDefinition, example: Example, today: dt.date, zone: ZoneInfo) -> Answers:
+def _with_parameters(ruleset: Ruleset, example: Example) -> Ruleset:
+    """The rules under the parameters that this example sets: so a switch that is off has its examples, too."""
     given = dict(_answer("given", piece) for piece in _pieces(example.given))
+    parameters = ruleset.rulebook.parameters
+    if not any(item.name in given for item in parameters):
+        return ruleset
+    changed = tuple(
+        replace(item, value=_parameter_value(item, given[item.name])) if item.name in given else item
+        for item in parameters
+    )
+    forms = [form for versions in ruleset.fields.versions.values() for form in versions]
+    return compile_rules(replace(ruleset.rulebook, parameters=changed), forms)
+
+
+def _parameter_value(parameter: Parameter, text: str) -> ParameterValue:
+    try:
+        match parameter.type:
+            case ParameterType.INTEGER:
+                return int(text)
+            case ParameterType.DECIMAL:
+                return float(text)
+            case _:
+                return text
+    except ValueError:
+        problem = Text(f"'{text}' không phải số ({parameter.name}).", f"'{text}' is not a number ({parameter.name}).")
+        raise _Unreadable("given", problem) from None
+
+
+def _answers(
+    form: FormDefinition, example: Example, today: dt.date, zone: ZoneInfo, parameters: frozenset[str]
+) -> Answers:
+    given = dict(_answer("given", piece) for piece in _pieces(example.given))
+    given = {name: text for name, text in given.items() if name not in parameters}
     columns: dict[str, object] = {name: _value(form, name, text) for name, text in given.items()}
     read = from_given(form, columns)
     if read.problems:
         raise _Unreadable("given", _joined([item.problem for item in read.problems]))
-    return fill(form, read.answers, dt.datetime.combine(today, _NOON, zone))
+    return fill(form, read.answers, dt.datetime.combine(today, _NOON, zone), as_told=True)
 
 
 def _value(form: FormDefinition, name: str, text: str) -> object:

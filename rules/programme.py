@@ -187,9 +187,12 @@ class Programme:
         return tuple(found)
 
     def forms_for(self, role: str) -> frozenset[str] | None:
-        """Ids of the forms for a role's phones: None is all, an empty set is none. Without the sheet: all."""
+        """Ids of the forms for a role's phones: None is all, an empty set is none. Without the sheet: all.
+
+        Police send what the sheet names and nothing else, so without the sheet they are offered none.
+        """
         if not self.roles:
-            return None
+            return frozenset() if role == "police" else None
         for item in self.roles:
             if item.role == role:
                 return None if "*" in item.forms else frozenset(item.forms)

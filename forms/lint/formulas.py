@@ -45,7 +45,7 @@ ON_PHONE = frozenset(
         *("concat", "join", "substr", "substring-before", "substring-after", "string-length", "contains", "translate"),
         *("starts-with", "ends-with", "normalize-space", "regex", "base64-decode", "digest", "extract-signed"),
         *("today", "now", "date", "date-time", "decimal-date-time", "decimal-time", "format-date", "format-date-time"),
-        *("abs", "ceiling", "floor", "round", "pow", "sqrt", "exp", "exp10", "log", "log10", "pi", "random", "uuid"),
+        *("abs", "round", "pow", "sqrt", "exp", "exp10", "log", "log10", "pi", "random", "uuid"),
         *("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "checklist", "weighted-checklist", "randomize"),
         *("area", "distance", "enclosed-area", "geofence", "jr:itext", "pulldata", "search", "property", "version"),
         *("node", "text", "id", "last", "name", "local-name"),

@@ -145,3 +145,17 @@ def test_a_long_chain_of_conditions_is_followed_to_its_end(count):
     given = {f"q{place}": 1 for place in range(count)}
     assert fill(form, given, NOW) == given
     assert fill(form, {**given, "q0": 2}, NOW) == {"q0": 2}
+
+
+def test_an_example_may_leave_out_the_way_to_its_answers():
+    form = compiled("""
+        | survey |
+        |        | type        | name  | label | relevant     | calculation    |
+        |        | text        | use   | Use   |              |                |
+        |        | begin_group | g     | G     | ${use} = 'y' |                |
+        |        | integer     | days  | Days  |              |                |
+        |        | calculate   | twice |       |              | ${days} * 2    |
+        |        | end_group   |       |       |              |                |
+        """)
+    assert fill(form, {"g/days": 3}, NOW) == {}
+    assert fill(form, {"g/days": 3}, NOW, as_told=True) == {"g/days": 3, "g/twice": 6.0}

@@ -64,10 +64,13 @@ RULES = """
 | settings |
 | | rulebook_id | version | title |
 | | t | 1 | T |
+| parameters |
+| | name | value | type |
+| | top  | 50    |      |
 | rules |
 | | rule_id | trigger | subject | form | when | flag | level | referral | urgency | follow_up | notify |
 | | A1 | | | visit | ${level} = 'high' | high | high | clinic | soon | course | worker |
-| | A2 | | | visit | ${score} > 50 | now | high | ward | same_day | | |
+| | A2 | | | visit | ${score} > ${top} | now | high | ward | same_day | | |
 | | A3 | | | visit | change('score') > 3 | rise | low | | | call + 2 | |
 | | A4 | | | visit | ${oldest} > 60 | old | low | | | | |
 | | A5 | | | visit | today() - ${tested} > 30 | late | low | | | | |
@@ -132,11 +135,11 @@ def test_what_the_form_calculates_is_calculated_unless_it_is_given():
     assert example(given="score = 12; level = low", expect_not="A1").passed
 
 
-def test_what_is_not_given_is_blank_and_what_does_not_apply_is_left_out():
+def test_what_is_not_given_is_blank_and_what_is_given_stands_even_where_the_phone_would_not_ask():
     assert example(expect_not="A1 A2 A3 A4 A5").passed
     refused = example(given="agrees = no; share = clinic; score = 12", expect="stop:Z1")
     assert refused.passed
-    assert "share" not in refused.cases[0].facts.answers
+    assert refused.cases[0].facts.answers["share"] == ("clinic",)
 
 
 def test_consent_comes_from_the_answers_that_the_programme_says_mean_consent():
@@ -234,3 +237,9 @@ def test_a_cell_that_cannot_be_read_is_red_and_named(cells: dict[str, str], colu
     assert not result.passed
     assert result.cell.column == column
     assert says in result.problem.en
+
+
+def test_an_example_may_set_a_parameter():
+    assert example(given="score = 20", expect_not="A2").passed
+    assert example(given="score = 20; top = 19", expect="A2").passed
+    assert "number" in example(given="score = 20; top = x", expect="A2").problem.en

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.selectable import Select, Subquery
 
-from rules.decision import Urgency
+from rules.decision import FlagLevel, Urgency
 from rules.facts import TAKE_PART
 from service.queries import consents
 from service.tables import (
@@ -204,9 +204,10 @@ def _referrals(sight: Sight, now: datetime) -> Select[tuple[object, ...]]:
     late = and_(waiting, Referral.due_at < now)
     group = case(
         (Referral.state.in_(FINAL_STATES), Group.CLOSED),
+        # The worker's own work waits for her next visit; a supervisor finds it under what is overdue.
+        (Referral.internal, Group.INTERNAL),
         (late, Group.NOW),
         (and_(waiting, Referral.urgency == Urgency.SAME_DAY), Group.NOW),
-        (Referral.internal, Group.INTERNAL),
         (Referral.state == ReferralState.PROPOSED, Group.APPROVE),
         (Referral.state == ReferralState.SENT, Group.UNANSWERED),
         (waiting & Referral.state.not_in((ReferralState.ACCEPTED, ReferralState.ON_HOLD)), Group.ARRANGE),
@@ -234,7 +235,8 @@ def _referrals(sight: Sight, now: datetime) -> Select[tuple[object, ...]]:
 
 def _flags(sight: Sight, now: datetime) -> Select[tuple[object, ...]]:
     late = Flag.due_at < now
-    pressing = or_(Flag.urgency.in_((Urgency.SAME_DAY, Urgency.SAME_VISIT)), Flag.level == "critical", late)
+    # A late flag is not urgent by itself: the referral that its rule wanted beside it is, and stands above.
+    pressing = or_(Flag.urgency == Urgency.SAME_DAY, Flag.level == FlagLevel.CRITICAL)
     group = case((pressing, Group.NOW), else_=Group.FLAGS)
     return (
         select(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from service import flags
 from service.outcomes import Ended
 from service.referrals import Reason, SystemReason
-from service.tables import ConsentState, FollowUpState, Referral, ReferralState, Role, VersionState
+from service.tables import ConsentState, Referral, ReferralState, Role, VersionState
 
 
 def N_(sentence: str) -> str:  # noqa: N802 - the name by which gettext's tools know a sentence that is said later
@@ -160,15 +160,6 @@ CONSENT: Mapping[str, str] = {
     ConsentState.WITHDRAWN: N_("Đã rút lại đồng ý"),
 }
 
-FOLLOW_UP: Mapping[str, str] = {
-    FollowUpState.SCHEDULED: N_("Chưa đến khung ngày"),
-    FollowUpState.OPEN: N_("Đang trong khung ngày"),
-    FollowUpState.DONE: N_("Đã làm"),
-    FollowUpState.LATE: N_("Làm muộn"),
-    FollowUpState.MISSED: N_("Lỡ hẹn"),
-    FollowUpState.CANCELLED: N_("Không cần nữa"),
-}
-
 ROLE: Mapping[str, str] = {
     Role.ENUMERATOR: N_("Nhân viên công tác xã hội"),
     Role.POLICE: N_("Cán bộ chuyển gửi"),
@@ -183,15 +174,6 @@ VERSION: Mapping[str, str] = {
     VersionState.LIVE: N_("Đang dùng"),
     VersionState.CLOSING: N_("Còn nhận bài cũ"),
     VersionState.CLOSED: N_("Đã đóng"),
-}
-
-#: What happens in place of a referral that a stop held back.
-INSTEAD: Mapping[str, str] = {
-    "information_only": N_("chỉ cung cấp thông tin"),
-    "self_referral_information": N_("đưa thông tin để khách hàng tự đến"),
-    "attach_to_open": N_("ghi thêm vào phiếu đang mở"),
-    "drop": N_("không tạo phiếu"),
-    "offer_again": N_("hỏi lại sau %(days)s ngày"),
 }
 
 #: What a provider sees of a referral: the page of providers shows these and nothing else.

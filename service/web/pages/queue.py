@@ -37,7 +37,7 @@ VIEWS: Mapping[View, str] = {
     View.NO_SHOW: N_("Không đến"),
     View.CONSENT: N_("Thiếu đồng ý"),
     View.OPEN: N_("Tất cả chưa đóng"),
-    View.ALL: N_("Cả phiếu đã đóng"),
+    View.ALL: N_("Kể cả đã đóng"),
 }
 GROUPS: Mapping[Group, str] = {
     Group.NOW: N_("Cần làm ngay"),

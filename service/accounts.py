@@ -18,6 +18,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from forms.sheets import Text
+from integrations.odk import digest
 from service import audit
 from service.sealing import Vault
 from service.tables import Device, Role, SignInAttempt, User, UserArea, WebSession
@@ -45,6 +46,10 @@ _CODE = re.compile(r"[^\s\x00-\x1f]{1,32}")
 # OWASP Password Storage Cheat Sheet, Argon2id, second option: 19 MiB, 2 passes, 1 lane. The library's default takes
 # 64 MiB: forty people (or one attacker) signing in at once would take 2.5 GB of a small server.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+
+
+NO_SUCH_USER = Text("Không có người dùng đang hoạt động với tên này.", "No active user has this name.")
+NO_SUCH_DEVICE = Text("Không có điện thoại với mã này.", "No phone has this id.")
 
 
 class AccountProblem(ValueError):
@@ -183,8 +188,7 @@ def _nobodys_hash() -> str:
 
 def _seal_ha1(vault: Vault, username: str, password: str) -> bytes:
     # MD5 is what RFC 2617 prescribes and Collect speaks; HA1 is as good as the password, hence sealed.
-    ha1 = hashlib.md5(f"{username}:{REALM}:{password}".encode(), usedforsecurity=False).hexdigest()
-    return vault.seal_standing(ha1.encode(), f"digest {username}")
+    return vault.seal_standing(digest.ha1(username, REALM, password).encode(), f"digest {username}")
 
 
 def digest_ha1(vault: Vault, user: User) -> str:

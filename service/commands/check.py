@@ -26,7 +26,7 @@ from service.commands.workbooks import (
     neighbours,
     of_no_kind,
     opened,
-    programme_beside,
+    programme_near,
 )
 
 
@@ -122,7 +122,7 @@ class Checkup:
             self.findings.append(_form_first(rulebook, broken, book.file))
             return
         forms = self._known(forms_named(rulebook), path)
-        programme = self._programme_for(path, programmes)
+        programme = self._programme_for(path, rulebook, programmes)
         self.findings += _placed(check(rulebook, forms, programme), book)
         self._examples(rulebook, forms, programme, book)
 
@@ -146,12 +146,14 @@ class Checkup:
         self.notes += (_used(item) for item in near)
         return [*self.forms, *(item.form for item in near)]
 
-    def _programme_for(self, rules: Path, programmes: dict[Path, Programme | None]) -> Programme | None:
-        """The programme that was given, the one in the same folder first; else the one that lies beside the rules."""
+    def _programme_for(
+        self, rules: Path, rulebook: Rulebook, programmes: dict[Path, Programme | None]
+    ) -> Programme | None:
+        """The programme that was given, the one in the same folder first; else the one that lies near."""
         if programmes:
             same_folder = (found for path, found in programmes.items() if path.parent == rules.parent)
             return next(same_folder, next(iter(programmes.values())))
-        path = programme_beside(rules)
+        path = programme_near(rules, rulebook)
         book = opened(path).value if path else None
         found = read_programme(book).value if book else None
         if path is not None and found is None:

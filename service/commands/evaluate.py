@@ -26,7 +26,7 @@ from service import clock
 from service.commands.decision_text import decision_lines
 from service.commands.given import filled, not_kept, typed
 from service.commands.printing import Mistake, complain, day_of, json_object, read_bytes, say, say_json, zone_of
-from service.commands.workbooks import forms_named, neighbours, opened, programme_beside
+from service.commands.workbooks import forms_named, neighbours, opened, programme_near
 
 #: The hour of a day that is given without one.
 _NOON = dt.time(12)
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="the answered form; then others that rules speak of",
     )
-    parser.add_argument("--programme", type=Path, help="(default: programme.xlsx beside the rules, if there is one)")
+    parser.add_argument("--programme", type=Path, help="(default: programme.xlsx beside the rules)")
     answered = parser.add_mutually_exclusive_group(required=True)
     answered.add_argument("--submission", type=Path, help="XML as a phone sends it")
     answered.add_argument("--answers", help="{path or name: value} as JSON, or a file that holds it")
@@ -93,13 +93,13 @@ def run(args: argparse.Namespace) -> int:
 def _ground(args: argparse.Namespace) -> Ground:
     """Raises SheetErrors for a workbook that cannot be used."""
     rulebook = read_rules(opened(args.rules).require()).require()
-    programme = _programme(args)
+    programme = _programme(args, rulebook)
     forms = tuple(compile_form(read_bytes(path), str(path)).require() for path in args.form)
     return Ground(rulebook, programme, forms, zone_of(rulebook.settings.timezone))
 
 
-def _programme(args: argparse.Namespace) -> Programme | None:
-    path = args.programme or programme_beside(args.rules)
+def _programme(args: argparse.Namespace, rulebook: Rulebook) -> Programme | None:
+    path = args.programme or programme_near(args.rules, rulebook)
     if path is None:
         _note(
             args,

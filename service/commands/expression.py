@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,13 @@ from service.commands.printing import (
     zone_of,
 )
 
+#: Whatever begins with a minus and is no option of ours.
+_STARTS_WITH_MINUS = re.compile(r"-.")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    # An expression may begin with a minus; argparse has no open way to say that `-${a}` is no option.
+    parser._negative_number_matcher = _STARTS_WITH_MINUS
     parser.add_argument("expression", help="such as '${a} > 3'")
     parser.add_argument("--values", default="{}", help='{"name": value} as JSON, or a file that holds it')
     parser.add_argument("--form", type=Path, help="an XLSForm whose types and calculates hold")

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import forms
+import rules
 from forms.compile import compile_workbook
 from forms.definition import FormDefinition
 from forms.sheets import Cell, Checked, Finding, Level, Text
@@ -15,10 +16,13 @@ from forms.suggestions import nearest
 from forms.survey import Survey
 from forms.workbook import Workbook, read
 from rules.model import Rulebook
+from rules.programme import read_programme
 from service.commands.printing import Mistake, read_bytes
 
 #: The instruments that ship with this software.
 SHIPPED = Path(forms.__file__).parent / "xlsform"
+
+SHIPPED_PROGRAMME = Path(rules.__file__).parent / "sheets" / "programme.xlsx"
 
 #: What a programme's workbook is called where nobody says which one it is.
 PROGRAMME_FILE = "programme.xlsx"
@@ -89,9 +93,18 @@ class Neighbour:
     form: FormDefinition
 
 
-def programme_beside(rules: Path) -> Path | None:
-    found = rules.parent / PROGRAMME_FILE
-    return found if found.is_file() else None
+def programme_near(workbook: Path, rulebook: Rulebook) -> Path | None:
+    """The programme's workbook in the same folder; else the one that ships, if these rules are evidently about it:
+    it knows most of their services and one of their forms."""
+    beside = workbook.parent / PROGRAMME_FILE
+    if beside.is_file():
+        return beside
+    book = opened(SHIPPED_PROGRAMME).value
+    shipped = read_programme(book).value if book else None
+    services = {rule.referral for rule in rulebook.rules} - {""}
+    if shipped is None or 2 * len(services.intersection(shipped.service)) <= len(services):
+        return None
+    return SHIPPED_PROGRAMME if forms_named(rulebook) & {item.form for item in shipped.fields} else None
 
 
 def forms_named(rulebook: Rulebook) -> frozenset[str]:

@@ -1,0 +1,21 @@
+"""ketnoi worker: another worker for the same database; with a broker, a Celery worker."""
+
+from __future__ import annotations
+
+import argparse
+
+from service import installation, logs, worker
+from service.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    del parser  # It has none: settings say where the work is.
+
+
+def run(args: argparse.Namespace) -> int:
+    del args
+    settings = Settings()
+    logs.configure(settings)
+    installation.prepare(settings)
+    worker.run(settings)
+    return 0

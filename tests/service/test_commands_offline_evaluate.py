@@ -52,7 +52,7 @@ RULES = """
 | | rulebook_id | version | title |
 | | t | 1 | T |
 | rules |
-| | rule_id | form | when | flag | level | referral | urgency | follow_up | notify | message::vi (vi) | message::en (en) |
+| | rule_id | form | when | flag | level | referral | urgency | follow_up | notify | message::V (vi) | message::E (en) |
 | | A1 | visit | ${score} > 3 | high | high | clinic | soon | check + 10 | supervisor | Điểm cao | High score |
 | | A2 | visit | ${score} > 3 | | | ward | priority | | | Nằm viện | Ward |
 | | A3 | visit | change('score') > 2 | worse | low | | | | | Xấu đi | Worse |

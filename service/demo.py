@@ -28,14 +28,14 @@ from forms.definition import FormDefinition
 from forms.fill import fill
 from forms.sheets import SheetErrors
 from integrations.odk.submission import read_envelope
-from service import accounts, follow_ups, processing, publishing, referrals, synthetic
+from service import accounts, flags, follow_ups, processing, publishing, referrals, synthetic
 from service.access import viewer_of
 from service.desk import Desk
 from service.installation import Installation
 from service.publishing import Published
 from service.submissions import Incoming, Writer
 from service.synthetic import Filled
-from service.tables import ProgrammeVersion, Referral, ReferralState, Role, User
+from service.tables import Flag, ProgrammeVersion, Referral, ReferralState, Role, User
 
 _FORMS = Path(forms.__file__).parent / "xlsform"
 _SHEETS = Path(rules.__file__).parent / "sheets"
@@ -215,7 +215,7 @@ def _asked(form: FormDefinition, answers: Mapping[str, object]) -> dict[str, obj
 
 
 def _review(place: Installation, now: datetime) -> None:
-    """The demo's supervisor has approved what is older than a few days, and declined one."""
+    """The demo's supervisor has looked at what is older than a few days: approved it, declined one, closed warnings."""
     before = now - timedelta(days=_REVIEWED_AFTER)
     with place.sessions.begin() as session:
         user = session.scalars(select(User).where(User.username == "supervisor")).one()
@@ -232,3 +232,7 @@ def _review(place: Installation, now: datetime) -> None:
                 referrals.decline(session, viewer, referral.id, reason, note="", now=at, vault=place.vault)
             else:
                 referrals.approve(session, viewer, referral.id, at, referral.provider_code)
+        standing = select(Flag).where(Flag.ended_at.is_(None), Flag.in_queue, Flag.raised_at < before)
+        for flag in session.scalars(standing.order_by(Flag.raised_at, Flag.id)).all():
+            at = flag.raised_at + timedelta(hours=21)
+            flags.close(session, viewer, flag.id, flags.Reason.DEALT_WITH, now=at)

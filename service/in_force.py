@@ -6,13 +6,13 @@ import uuid
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from rules.evaluate import Ruleset, compile_rules
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from forms import definition as form_json
 from forms.definition import FormDefinition
 from rules import model
+from rules.evaluate import Ruleset, compile_rules
 from rules.programme import Programme
 from service import publishing
 from service.tables import FormVersion, ProgrammeVersion, RulebookVersion, VersionState

@@ -42,13 +42,13 @@ def client(session: Session, code: str, sight: Sight) -> ClientView | None:
     ).first()
     if found is None:
         return None
-    row, worker = found.tuple()
+    row, worker = found
     referrals = session.execute(
         select(Referral, Service)
         .join(Service, Service.code == Referral.service)
         .where(Referral.client_id == row.id, sight.referrals)
         .order_by(Referral.created_at.desc(), Referral.number.desc())
-    ).tuples()
+    )
     flags = session.scalars(
         select(Flag)
         .where(Flag.client_id == row.id, sight.flags, Flag.ended_at.is_(None), Flag.in_queue)

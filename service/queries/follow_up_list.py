@@ -49,7 +49,7 @@ def rows(
         chosen = chosen.where(FollowUp.due_on < due_before)
     missed_last = case((FollowUp.state == FollowUpState.MISSED, 1), else_=0)
     ordered = chosen.order_by(missed_last, FollowUp.due_on, Client.code, FollowUp.id).limit(limit).offset(offset)
-    return [Row(*row.tuple()) for row in session.execute(ordered)]
+    return [Row(*row) for row in session.execute(ordered)]
 
 
 def summary(session: Session, visible: ColumnElement[bool], *, today: date) -> Summary:
@@ -63,7 +63,7 @@ def summary(session: Session, visible: ColumnElement[bool], *, today: date) -> S
         .join(Client, Client.id == FollowUp.client_id)
         .where(visible, FollowUp.state.in_(TO_DO))
     ).one()
-    return Summary(*found.tuple())
+    return Summary(*found)
 
 
 def clients_in_sight(session: Session, visible_clients: ColumnElement[bool], ids: Collection[UUID]) -> set[UUID]:

@@ -154,9 +154,7 @@ class Page:
 def page(session: Session, sight: Sight, wanted: Wanted, *, now: datetime, per_group: int, offset: int = 0) -> Page:
     """The wanted rows, at most `per_group` of each group, the first `offset` of each left out."""
     found = _wanted(_items(sight, now), wanted)
-    counted = (
-        session.execute(select(found.c.grp, func.count(), func.sum(found.c.late)).group_by(found.c.grp)).tuples().all()
-    )
+    counted = session.execute(select(found.c.grp, func.count(), func.sum(found.c.late)).group_by(found.c.grp)).all()
     groups = {Group(name): number for name, number, _ in counted}
     late = sum(number for _, _, number in counted)
     place = func.row_number().over(partition_by=found.c.grp, order_by=_order(found)).label("place")
@@ -165,7 +163,7 @@ def page(session: Session, sight: Sight, wanted: Wanted, *, now: datetime, per_g
         select(placed.c.kind, placed.c.id, placed.c.grp)
         .where(placed.c.place > offset, placed.c.place <= offset + per_group)
         .order_by(placed.c.group_rank, placed.c.place)
-    ).tuples()
+    )
     return Page(_loaded(session, list(rows)), groups, sum(groups.values()), int(late))
 
 
@@ -348,7 +346,7 @@ def _load_referrals(session: Session, keys: Iterable[uuid.UUID]) -> dict[uuid.UU
         .outerjoin(Provider, Provider.code == Referral.provider_code)
         .outerjoin(User, User.id == Referral.worker_id)
         .where(Referral.id.in_(list(keys)))
-    ).tuples()
+    )
     return {
         referral.id: (referral, client, decision, service, provider, code, (form, version) if decision else None)
         for referral, client, decision, service, provider, code, form, version in rows
@@ -363,7 +361,7 @@ def _load_flags(session: Session, keys: Iterable[uuid.UUID]) -> dict[uuid.UUID, 
         .join(Submission, Submission.id == Decision.submission_id)
         .outerjoin(User, User.id == Client.worker_id)
         .where(Flag.id.in_(list(keys)))
-    ).tuples()
+    )
     return {
         flag.id: (flag, client, decision, None, None, code, (form, version))
         for flag, client, decision, code, form, version in rows

@@ -58,7 +58,7 @@ def rows(
         .limit(limit)
         .offset(offset)
     )
-    return [Row(*row.tuple()) for row in found]
+    return [Row(*row) for row in found]
 
 
 def total(session: Session, visible: ColumnElement[bool]) -> int:

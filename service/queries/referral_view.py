@@ -88,7 +88,7 @@ def referral(session: Session, number: str, visible: ColumnElement[bool]) -> Ref
     ).first()
     if found is None:
         return None
-    row, client, service, provider, worker = found.tuple()
+    row, client, service, provider, worker = found
     return ReferralView(
         row,
         client,
@@ -112,7 +112,7 @@ def flag(session: Session, flag_id: UUID, visible: ColumnElement[bool]) -> FlagV
     ).first()
     if found is None:
         return None
-    row, client, worker = found.tuple()
+    row, client, worker = found
     closer = session.scalar(select(User.code).where(User.id == row.ended_by)) if row.ended_by else None
     return FlagView(row, client, ground(session, row.decision_id), worker, closer)
 
@@ -127,7 +127,7 @@ def ground(session: Session, decision_id: UUID | None) -> Ground | None:
         .outerjoin(User, User.id == Submission.user_id)
         .where(Decision.id == decision_id)
     ).first()
-    return Ground(*found.tuple()) if found else None
+    return Ground(*found) if found else None
 
 
 def stopped(
@@ -140,7 +140,7 @@ def stopped(
         .where(StoppedOutcome.decision_id == decision_id)
         .order_by(StoppedOutcome.service)
     )
-    return [row.tuple() for row in rows]
+    return rows.all()
 
 
 def providers_for(session: Session, service: str, area: str | None) -> Sequence[Provider]:
@@ -155,7 +155,7 @@ def providers_for(session: Session, service: str, area: str | None) -> Sequence[
 
 
 def labels_of_areas(session: Session) -> Mapping[str, Mapping[str, str]]:
-    return dict(session.execute(select(Area.code, Area.labels)).tuples().all())
+    return dict(session.execute(select(Area.code, Area.labels)).all())
 
 
 def _areas_above(session: Session, area: str | None) -> set[str]:
@@ -170,4 +170,4 @@ def _events(session: Session, referral_id: UUID) -> tuple[Happening, ...]:
         .where(ReferralEvent.referral_id == referral_id)
         .order_by(ReferralEvent.at.desc(), ReferralEvent.id.desc())
     )
-    return tuple(Happening(*row.tuple()) for row in rows)
+    return tuple(Happening(*row) for row in rows)

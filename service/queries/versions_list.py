@@ -54,7 +54,7 @@ def _versions(session: Session, kind: Kind, table: type[_Row]) -> Sequence[Versi
         .outerjoin(User, User.id == table.published_by)
         .options(defer(table.workbook, raiseload=True))
         .order_by(table.published_at.desc(), table.id)
-    ).tuples()
+    )
     return [
         Version(row.id, kind, *_named(row), row.state, row.workbook_name, row.published_at, code) for row, code in found
     ]

@@ -30,8 +30,9 @@ OPIOIDS = {"consent_take_part": "yes", "consent_share": ["mmt"], "assist_opioids
 
 FORM = """
 | survey |
-| | type | name | label |
-| | date | day | Day |
+| | type | name | label | calculation |
+| | date | day | Day | |
+| | calculate | overdue | | today() > ${day} + 3 |
 | | select_one yn | agrees | Agrees |
 | | select_multiple where | share | Share |
 | | integer | score | Score |
@@ -55,6 +56,7 @@ RULES = """
 | | rule_id | form | when | flag | level | referral | urgency | follow_up | notify | message::V (vi) | message::E (en) |
 | | A1 | visit | ${score} > 3 | high | high | clinic | soon | check + 10 | supervisor | Điểm cao | High score |
 | | A2 | visit | ${score} > 3 | | | ward | priority | | | Nằm viện | Ward |
+| | A4 | visit | ${overdue} | overdue | low | | | | | Trễ | Overdue |
 | | A3 | visit | change('score') > 2 | worse | low | | | | | Xấu đi | Worse |
 | stops |
 | | stop_id | service | when | instead | message |
@@ -212,6 +214,11 @@ def test_today_outweighs_the_event_date_and_the_clock_comes_last(capsys, house):
     without = {name: value for name, value in HIGH.items() if name != "day"}
     day = dt.date.fromisoformat(answered(capsys, house, without)["today"])
     assert day > dt.date(2026, 3, 5)
+
+
+def test_the_form_is_filled_in_on_the_day_of_the_observation(capsys, house):
+    assert "A4" not in answered(capsys, house, HIGH)["fired"]
+    assert "A4" in answered(capsys, house, HIGH, "--today", "2026-02-05")["fired"]
 
 
 def test_every_reason_names_its_row_and_what_it_saw(capsys, house):

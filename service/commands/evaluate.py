@@ -123,7 +123,7 @@ def _observed(args: argparse.Namespace, ground: Ground) -> Observed:
         return _sent(ground, read_bytes(args.submission), today)
     form = ground.forms[0]
     values = json_object(args.answers)
-    day = None
+    day = today or _event_date(ground, form, typed(form, values))
     now = dt.datetime.combine(day, _NOON, ground.zone) if day else clock.now().astimezone(ground.zone)
     answers, left_out = filled(form, values, now)
     date = today or _event_date(ground, form, answers) or now.date()

@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -112,6 +112,8 @@ class Writer:
         self._engine, self._vault, self._media_dir = engine, vault, media_dir
         self._queue: queue.Queue[_Item | None] = queue.Queue(waiting)
         self._closed = False
+        #: Called after each commit, by whoever wants to hear of it at once; it must neither wait nor fail.
+        self.after_commit: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name="submission-writer", daemon=True)
         self._thread.start()
 
@@ -266,6 +268,8 @@ class Writer:
         # Only now is it true.
         for item, outcome in zip(batch, outcomes, strict=True):
             item.done.set_result(outcome)
+        if self.after_commit is not None:
+            self.after_commit()
 
 
 def _fail(batch: Sequence[_Item], error: Exception) -> None:

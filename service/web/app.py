@@ -21,9 +21,10 @@ from service.submissions import Writer
 from service.web import errors, openrosa, rendering
 from service.web.context import Context
 from service.web.pages import client, flag, follow_ups, people, published, queue, received, referral, sign_in
+from service.worker import Bell
 
-#: Something that runs while the server does, such as the worker child.
-Beside = Callable[[Settings], AbstractContextManager[object]]
+#: Something that runs while the server does and hears of each upload: the worker child.
+Beside = Callable[[Settings], AbstractContextManager[Bell]]
 
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -50,7 +51,7 @@ def create_app(settings: Settings, beside: Sequence[Beside] = ()) -> FastAPI:
         with ExitStack() as stack:
             stack.callback(close)
             for start in beside:
-                stack.enter_context(start(settings))
+                context.writer.after_commit = stack.enter_context(start(settings)).ring
             yield
 
     # No generated documentation: it would load scripts from elsewhere, and pages are no API.

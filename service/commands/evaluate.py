@@ -24,7 +24,7 @@ from rules.record import RecordInvalid, record_from_json
 from rules.workbook import read_rules
 from service import clock
 from service.commands.decision_text import decision_lines
-from service.commands.given import filled, not_kept, typed
+from service.commands.given import filled, typed, unasked
 from service.commands.printing import Mistake, complain, day_of, json_object, read_bytes, say, say_json, zone_of
 from service.commands.workbooks import forms_named, neighbours, opened, programme_near
 
@@ -62,13 +62,13 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One filled form. `left_out` are given answers that the form would not keep."""
+    """One filled form. `beyond` are given answers that a phone would not have asked for."""
 
     form: FormDefinition
     answers: Answers
     date: dt.date
     findings: tuple[AnswerFinding, ...] = ()
-    left_out: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
 
 
 def run(args: argparse.Namespace) -> int:
@@ -125,9 +125,9 @@ def _observed(args: argparse.Namespace, ground: Ground) -> Observed:
     values = json_object(args.answers)
     day = today or _event_date(ground, form, typed(form, values))
     now = dt.datetime.combine(day, _NOON, ground.zone) if day else clock.now().astimezone(ground.zone)
-    answers, left_out = filled(form, values, now)
+    answers, beyond = filled(form, values, now)
     date = today or _event_date(ground, form, answers) or now.date()
-    return Observed(form, answers, date, left_out=left_out)
+    return Observed(form, answers, date, beyond=beyond)
 
 
 def _sent(ground: Ground, xml: bytes, today: dt.date | None) -> Observed:
@@ -240,8 +240,8 @@ def _earlier(ground: Ground, observation: Observation) -> Observation:
 
 
 def _tell(args: argparse.Namespace, ground: Ground, observed: Observed, decision: Decision) -> None:
-    if observed.left_out:
-        complain(not_kept(observed.left_out).to(args.language))
+    if observed.beyond:
+        complain(unasked(observed.beyond).to(args.language))
     if args.format == "json":
         say_json({**to_json(decision), "findings": [_finding(item, args.language) for item in observed.findings]})
         return

@@ -29,7 +29,7 @@ from forms.sheets import SheetErrors, Text
 from rules.decision import Part
 from rules.fields import by_language_code
 from service import clock
-from service.commands.given import filled, not_kept
+from service.commands.given import filled, unasked
 from service.commands.printing import (
     Mistake,
     complain,
@@ -63,7 +63,7 @@ class Result:
     value: str
     explained: Explained
     expression: Expression
-    left_out: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
     """Given answers that the form would not keep."""
 
 
@@ -97,11 +97,11 @@ def _result(args: argparse.Namespace) -> Result:
 def _in_form(text: str, definition: FormDefinition, values: Mapping[str, Any], zone: ZoneInfo) -> Result:
     """The expression as it would stand at the form's top level, once these answers are given."""
     now = clock.now().astimezone(zone)
-    answers, left_out = filled(definition, values, now)
+    answers, beyond = filled(definition, values, now)
     expression = compile_expression(text, Names.of(definition).scope(""))
     env = Environment(values=lambda key: _seen(definition, answers, key), now=now)
     value = expression.evaluate(env)
-    return Result(stored(value, zone), expression.explain(env), expression, left_out)
+    return Result(stored(value, zone), expression.explain(env), expression, beyond)
 
 
 def _seen(definition: FormDefinition, answers: Answers, key: str) -> Value | Nodeset:
@@ -122,8 +122,8 @@ def _rows(definition: FormDefinition, answers: Answers, repeat: str) -> int:
 
 def _tell(args: argparse.Namespace, result: Result) -> None:
     warnings = result.expression.warnings
-    if result.left_out:
-        complain(not_kept(result.left_out).to(args.language))
+    if result.beyond:
+        complain(unasked(result.beyond).to(args.language))
     if args.format == "json":
         explained = result.explained
         said = [_error(args.language, item.problem, item.cure, item.start, item.end) for item in warnings]

@@ -14,11 +14,14 @@ from service.commands.printing import Mistake
 
 
 def filled(definition: FormDefinition, values: Mapping[str, Any], now: datetime) -> tuple[Answers, tuple[str, ...]]:
-    """The form as the phone would send it, and which of the given answers it would not keep because their question
-    does not apply. Raises Mistake with everything that does not fit the form."""
+    """The form with what it calculates, and which of the given answers a phone would not have asked for.
+
+    Those stand all the same, as in a workbook's examples: who tries a rule tells what matters to it and leaves out the
+    way there. Raises Mistake with everything that does not fit the form.
+    """
     given = typed(definition, values)
-    answers = fill(definition, given, now)
-    return answers, tuple(path for path in given if path not in answers)
+    on_the_phone = fill(definition, given, now)
+    return fill(definition, given, now, as_told=True), tuple(path for path in given if path not in on_the_phone)
 
 
 def typed(definition: FormDefinition, values: Mapping[str, Any]) -> Answers:
@@ -34,9 +37,9 @@ def problems(found: Iterable[AnswerFinding]) -> Mistake:
     return Mistake(Text(" ".join(text.vi for text in texts), " ".join(text.en for text in texts)))
 
 
-def not_kept(paths: Iterable[str]) -> Text:
+def unasked(paths: Iterable[str]) -> Text:
     listed = ", ".join(paths)
     return Text(
-        f"Không tính các câu sau, vì với các câu trả lời này biểu mẫu không hỏi chúng: {listed}.",
-        f"Left out, because with these answers the form does not ask it: {listed}.",
+        f"Với các câu trả lời này điện thoại không hỏi: {listed}. Ở đây vẫn tính như đã cho.",
+        f"With these answers the phone would not ask: {listed}. They count here as given.",
     )

@@ -142,10 +142,10 @@ def test_a_forms_repeat_is_a_column_and_can_be_counted(capsys, form):
     assert found["value"] == "9"
 
 
-def test_an_answer_that_the_form_would_not_ask_for_is_blank_and_said_so(capsys, form):
+def test_an_answer_that_the_phone_would_not_ask_for_counts_and_is_said_so(capsys, form):
     assert main(["expression", "${why} = ''", "--values", '{"a": 1, "why": "b"}', "--form", form]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("${why} = '' → đúng")
+    assert said.out.startswith("${why} = '' → sai")
     assert "why" in said.err
 
 

@@ -28,7 +28,7 @@ contracts: .venv/test
 	$(BIN)/lint-imports
 
 tests: .venv/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 format: .venv/test
 	$(BIN)/ruff format .

@@ -29,7 +29,6 @@ _NEEDS = {
     "durable": (_has_durable, "durable-rules is not installed"),
 }
 _known: dict[str, bool] = {}
-_left_out: Counter[str] = Counter()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -41,13 +40,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if not _known[mark]:
             if _EVERYTHING:
                 pytest.fail(f"{words}, and KETNOI_TEST_ALL=1 leaves nothing out", pytrace=False)
-            _left_out[words] += 1
             pytest.skip(words)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not _left_out:
+    # Counted from the reports, which reach this process from every worker.
+    said = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])]
+    left_out = Counter(words for _, words in _NEEDS.values() for reason in said if reason.endswith(words))
+    if not left_out:
         return
     terminalreporter.section("left out on this machine")
-    for words, count in sorted(_left_out.items()):
+    for words, count in sorted(left_out.items()):
         terminalreporter.write_line(f"{words}: {count} tests")

@@ -1,6 +1,7 @@
 """From a submission to its outcomes, on both databases."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 from fastapi import FastAPI
@@ -14,6 +16,7 @@ from lxml import html
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from service import clock
 from service.sealing import Vault
 from service.settings import Settings
 from service.tables import AuditEntry, Referral, Role, User
@@ -33,9 +36,9 @@ class Browser:
     def get(self, path: str, **headers: str) -> httpx.Response:
         return self.client.get(path, headers=headers, follow_redirects=True)
 
-    def asks(self, path: str) -> httpx.Response:
+    def asks(self, path: str, **headers: str) -> httpx.Response:
         """Without following where it leads."""
-        return self.client.get(path)
+        return self.client.get(path, headers=headers)
 
     def page(self, path: str) -> html.HtmlElement:
         response = self.get(path)
@@ -85,9 +88,11 @@ class PageHouse:
     def supervisor(self, *compartments: str) -> Browser:
         return self.signs_in(Role.SUPERVISOR, "N", compartments=compartments)
 
-    def arrives(self, code: str = "KH-1", **given: Any) -> None:
-        """A check-up of a client in North 1 arrives and is decided."""
-        self.town.sends(answers(code=code, area="N1", **given))
+    def arrives(self, code: str = "KH-1", *, days_ago: int = 0, **given: Any) -> None:
+        """A check-up of a client in North 1 was made so many days ago, arrived and was decided."""
+        at = clock.now() - timedelta(days=days_ago)
+        day = at.astimezone(ZoneInfo("Asia/Ho_Chi_Minh")).date().isoformat()
+        self.town.sends(answers(day, code, **{"area": "N1", **given}), at=at)
 
     def referral(self, service: str = "clinic") -> Referral:
         with self.sessions() as session:
@@ -101,6 +106,10 @@ class PageHouse:
         with self.sessions() as session:
             return session.scalars(select(User.code).where(User.username == username)).one()
 
+    def code_of_worker(self) -> str:
+        with self.sessions() as session:
+            return session.get_one(User, self.town.worker).code
+
 
 @contextmanager
 def open_pages(settings: Settings, sessions: sessionmaker[Session], vault: Vault) -> Iterator[PageHouse]:
@@ -113,7 +122,8 @@ def open_pages(settings: Settings, sessions: sessionmaker[Session], vault: Vault
 def words(page: html.HtmlElement | httpx.Response) -> str:
     """What a person reads of a page, with single spaces; nothing that is hidden in attributes."""
     tree = html.fromstring(page.text) if isinstance(page, httpx.Response) else page
-    return re.sub(r"\s+", " ", " ".join(tree.body.itertext() if tree.body is not None else tree.itertext())).strip()
+    tree = tree.find("body") if tree.tag == "html" else tree
+    return re.sub(r"\s+", " ", " ".join(tree.itertext())).strip()
 
 
 def rows(page: html.HtmlElement) -> list[str]:

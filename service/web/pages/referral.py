@@ -92,7 +92,7 @@ def decline(
     viewer = visitor.require(Action.DECLINE)
     if reason not in list(Reason):
         problem = visitor.reader.gettext("Chọn một lý do.")
-        return _decline_page(visitor, view, problem=problem, note=note, status=422)
+        return _decline_page(visitor, view, problem=problem, typed=note, status=422)
     expected = ReferralState(was) if was in list(ReferralState) else view.referral.state
     try:
         referrals.decline(
@@ -176,7 +176,7 @@ def _doable(visitor: Visitor, session: Session, view: ReferralView) -> Doable:
 
 
 def _decline_page(
-    visitor: Visitor, view: ReferralView, *, problem: str = "", note: str = "", status: int = 200
+    visitor: Visitor, view: ReferralView, *, problem: str = "", typed: str = "", status: int = 200
 ) -> Response:
     return render(
         visitor,
@@ -188,7 +188,7 @@ def _decline_page(
         service=visitor.reader.label(view.service.labels, view.referral.service),
         reasons=[(reason.value, words.REASON[reason]) for reason in Reason],
         problem=problem,
-        note=note,
+        typed=typed,
     )
 
 

@@ -52,6 +52,11 @@ def offered(session: Session) -> Sequence[OfferedForm]:
     return [OfferedForm(*row) for row in rows]
 
 
+def is_known(session: Session, form_id: str) -> bool:
+    """True where any version of it was ever published."""
+    return session.scalar(select(exists().where(FormVersion.form_id == form_id))) is True
+
+
 def xform(session: Session, version_id: uuid.UUID) -> ServedXForm | None:
     """The XForm of a version that is live or was so lately: a phone may hold a list of a minute ago."""
     row = session.execute(

@@ -183,7 +183,7 @@ async def submission(request: Request) -> Response:
 def _store(context: Context, phone: Caller, body: Body[AttachmentSink]) -> Response:
     upload = body.finish()
     try:
-        envelope = _envelope(phone, upload.xml)
+        envelope = _envelope(context, phone, upload.xml)
     except SubmissionRefused as refused:
         upload.discard()
         _keep(context, phone, upload.xml, refused.code)
@@ -203,12 +203,12 @@ def _store(context: Context, phone: Caller, body: Body[AttachmentSink]) -> Respo
     return Response(openrosa.message(openrosa.COMPLETE), 201, media_type=openrosa.CONTENT_TYPE)
 
 
-def _envelope(phone: Caller, xml: bytes) -> Envelope:
+def _envelope(context: Context, phone: Caller, xml: bytes) -> Envelope:
     try:
         envelope = read_envelope(xml)
     except SubmissionProblem as problem:
         raise SubmissionRefused(400, problem.code, problem.problem) from None
-    if not phone.may_have(envelope.form_id):
+    if not phone.may_have(envelope.form_id) and _is_ours(context, envelope.form_id):
         raise SubmissionRefused(403, "form-not-allowed", _NOT_YOUR_FORM)
     return envelope
 
@@ -253,6 +253,12 @@ def _said(
 ) -> Response:
     body = openrosa.message(f"{message.vi}\n{message.en}", nature)
     return Response(body, status, dict(headers), openrosa.CONTENT_TYPE)
+
+
+def _is_ours(context: Context, form_id: str) -> bool:
+    """A form that nobody published is unknown, not forbidden: the writer says so."""
+    with context.reading() as session:
+        return published_forms.is_known(session, form_id)
 
 
 _NOTHING_PUBLISHED: Final = Text("Chưa có biểu mẫu nào được công bố.", "No form is published yet.")

@@ -331,3 +331,10 @@ def test_behind_a_proxy_digest_still_holds(house, outside):
     phone = Phone("https://ketnoi.test/phones", house.add_signing_user(), PASSWORD, client=outside)
     assert phone.forms()
     assert phone.send(filled_in()) == openrosa.COMPLETE
+
+
+def test_a_form_that_nobody_published_is_unknown_whoever_sends_it(house):
+    _publish_roles(house)
+    stray = filled_in("contact").replace(b'id="contact"', b'id="stray"')
+    assert refusal(house.phone(house.add(Role.POLICE)), stray, {}).status == 404
+    assert house.refused_uploads() == [("unknown-form", stray)]

@@ -153,23 +153,29 @@ class Page:
 
 def page(session: Session, sight: Sight, wanted: Wanted, *, now: datetime, per_group: int, offset: int = 0) -> Page:
     """The wanted rows, at most `per_group` of each group, the first `offset` of each left out."""
-    found = _wanted(_items(sight, now), wanted)
-    counted = session.execute(select(found.c.grp, func.count(), func.sum(found.c.late)).group_by(found.c.grp)).all()
-    groups = {Group(name): number for name, number, _ in counted}
-    late = sum(number for _, _, number in counted)
-    place = func.row_number().over(partition_by=found.c.grp, order_by=_order(found)).label("place")
-    placed = select(found.c.kind, found.c.id, found.c.grp, found.c.group_rank, place).subquery()
+    found = _wanted(_items(sight, now, wanted.view), wanted)
+    placed = select(
+        found.c.kind,
+        found.c.id,
+        found.c.grp,
+        found.c.group_rank,
+        func.row_number().over(partition_by=found.c.grp, order_by=_order(found)).label("place"),
+        func.count().over(partition_by=found.c.grp).label("number"),
+        func.sum(found.c.late).over(partition_by=found.c.grp).label("late"),
+    ).subquery()
     rows = session.execute(
-        select(placed.c.kind, placed.c.id, placed.c.grp)
+        select(placed)
         .where(placed.c.place > offset, placed.c.place <= offset + per_group)
         .order_by(placed.c.group_rank, placed.c.place)
-    )
-    return Page(_loaded(session, list(rows)), groups, sum(groups.values()), int(late))
+    ).all()
+    groups = {Group(row.grp): row.number for row in rows}
+    late = sum({row.grp: int(row.late) for row in rows}.values())
+    return Page(_loaded(session, [(row.kind, row.id, row.grp) for row in rows]), groups, sum(groups.values()), late)
 
 
 def counts(session: Session, sight: Sight, *, now: datetime) -> Mapping[View, int]:
     """How many rows each view holds."""
-    items = _items(sight, now)
+    items = _items(sight, now, View.ALL, View.CONSENT)
     columns = [func.count().filter(_in_view(items, view)).label(view.value) for view in View]
     row = session.execute(select(*columns).select_from(items)).one()
     return {view: getattr(row, view.value) for view in View}
@@ -193,11 +199,15 @@ def areas_in_sight(session: Session, sight: Sight) -> Sequence[str]:
     return session.scalars(above.order_by(AreaWithin.ancestor)).all()
 
 
-def _items(sight: Sight, now: datetime) -> Subquery:
-    return _referrals(sight, now).union_all(_flags(sight, now)).subquery("items")
+def _items(sight: Sight, now: datetime, *views: View) -> Subquery:
+    """The rows of these views. What only another view needs is not looked up: consents are the dearest question."""
+    referrals = _referrals(sight, now, consents_too=View.CONSENT in views)
+    if View.ALL not in views:
+        referrals = referrals.where(Referral.state.not_in(FINAL_STATES))
+    return referrals.union_all(_flags(sight, now)).subquery("items")
 
 
-def _referrals(sight: Sight, now: datetime) -> Select[tuple[object, ...]]:
+def _referrals(sight: Sight, now: datetime, *, consents_too: bool) -> Select[tuple[object, ...]]:
     waiting = Referral.state.in_(WAITING)
     late = and_(waiting, Referral.due_at < now)
     group = case(
@@ -211,6 +221,7 @@ def _referrals(sight: Sight, now: datetime) -> Select[tuple[object, ...]]:
         (waiting & Referral.state.not_in((ReferralState.ACCEPTED, ReferralState.ON_HOLD)), Group.ARRANGE),
         else_=Group.UNDERWAY,
     )
+    unconsented = case((and_(Referral.state.not_in(FINAL_STATES), _unconsented()), 1), else_=0)
     return (
         select(
             literal("referral").label("kind"),
@@ -224,7 +235,7 @@ def _referrals(sight: Sight, now: datetime) -> Select[tuple[object, ...]]:
             Referral.due_at.label("due_at"),
             Referral.created_at.label("since"),
             case((late, 1), else_=0).label("late"),
-            case((and_(Referral.state.not_in(FINAL_STATES), _unconsented()), 1), else_=0).label("unconsented"),
+            (unconsented if consents_too else literal(0)).label("unconsented"),
         )
         .join(Client, Client.id == Referral.client_id)
         .where(sight.referrals)

@@ -505,7 +505,7 @@ def test_a_condition_that_cannot_be_computed_leaves_only_same_day_outcomes():
 
 
 @pytest.mark.durable
-@pytest.mark.skipif(not durable.available, reason="durable-rules is not installed here")
+@pytest.mark.durable
 def test_durable_rules_decides_and_says_so_and_the_reference_alone_decides_the_same():
     book = ruleset(CHAIN)
     both = evaluate(book, facts({"score": 5, "other": 5}), today=TODAY)

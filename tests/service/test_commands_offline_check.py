@@ -240,7 +240,7 @@ def test_a_slip_in_a_copy_of_the_shipped_rules_is_the_only_error(capsys, house):
     assert "assist_opioids" in error["cure"]
 
 
-@pytest.mark.skipif(shutil.which("java") is None, reason="ODK Validate needs Java")
+@pytest.mark.jdk
 def test_odk_validate_looks_at_forms_unless_it_is_left_out(capsys, house):
     # What only JavaRosa refuses: the two need each other.
     circle = FORM.replace("| label |", "| label | calculation |").replace("| Why |", "| Why | |") + ""

@@ -33,8 +33,8 @@ from rules.chain import (
 
 
 def needs_durable(test: Callable[..., None]) -> Callable[..., None]:
-    absent = pytest.mark.durable
-    marked: Callable[..., None] = pytest.mark.durable(absent(test))
+
+    marked: Callable[..., None] = pytest.mark.durable(test)
     return marked
 
 

@@ -181,8 +181,8 @@ def _child() -> None:
 
 def _converted(sheets: dict[str, Any]) -> dict[str, Any]:
     # Imported here: it takes half a second, and only the child needs it.
-    from pyxform.errors import PyXFormError  # noqa: PLC0415
-    from pyxform.xls2xform import convert  # noqa: PLC0415
+    from pyxform.errors import PyXFormError  # noqa: PLC0415  Only the child needs it.
+    from pyxform.xls2xform import convert  # noqa: PLC0415  Only the child needs it.
 
     try:
         result = convert(sheets, form_name="data", validate=False)

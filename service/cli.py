@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol, cast
 
 from forms.sheets import SheetErrors
+from service.problems import Mendable
 
 
 class Command(Protocol):
@@ -42,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SheetErrors as error:
         for finding in error.findings:
             print(finding.describe(args.language), file=sys.stderr)
+        return 1
+    except Mendable as problem:
+        print(problem, file=sys.stderr)
         return 1
     except BrokenPipeError:
         return 1

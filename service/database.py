@@ -16,6 +16,8 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine,
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from service.problems import Mendable
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
 #: Seconds that a migration waits for a table that others use; then it gives up rather than stall every upload.
 _MIGRATION_LOCK_TIMEOUT = 10
@@ -30,7 +32,7 @@ class Store(StrEnum):
     KEYS = "key_versions"
 
 
-class MigrationRefused(RuntimeError):
+class MigrationRefused(Mendable):
     """The database was made by a newer release, or is broken."""
 
 

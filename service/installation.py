@@ -30,6 +30,10 @@ class Installation:
         self.sessions = database.sessions(self.engine)
         self.reading = database.reading_sessions(self.engine)
 
+    def close(self) -> None:
+        self.engine.dispose()
+        self.keys.dispose()
+
 
 def prepare(settings: Settings) -> None:
     """Make what is missing: folder (ours alone), installation key, tables. Doing it again changes nothing.
@@ -48,14 +52,20 @@ def prepare(settings: Settings) -> None:
             engine.dispose()
 
 
-@contextmanager
-def opened(settings: Settings) -> Iterator[Installation]:
-    """Connections to a prepared installation, closed at the end."""
+def connect(settings: Settings) -> Installation:
+    """Connections to a prepared installation, for a process that keeps them. Raises InstallationKeyProblem."""
+    given = settings.installation_keys.get_secret_value() if settings.installation_keys else None
+    installation_keys = read_installation_keys(settings.data_dir, given)
     engine = database.connect(settings.database, lock_timeout=settings.lock_timeout)
     keys = database.connect(settings.keys, erasable=True, lock_timeout=settings.lock_timeout)
-    given = settings.installation_keys.get_secret_value() if settings.installation_keys else None
+    return Installation(settings, engine, keys, Vault(keys, installation_keys))
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Installation]:
+    """The same, closed at the end."""
+    place = connect(settings)
     try:
-        yield Installation(settings, engine, keys, Vault(keys, read_installation_keys(settings.data_dir, given)))
+        yield place
     finally:
-        engine.dispose()
-        keys.dispose()
+        place.close()

@@ -31,6 +31,7 @@ from sqlalchemy.exc import IntegrityError
 
 from service import clock, database
 from service.key_store import DataKeyRow, StandingKeyRow
+from service.problems import Mendable
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class SealBroken(ValueError):
     """What is stored is not what was sealed under this key for this purpose."""
 
 
-class InstallationKeyProblem(RuntimeError):
+class InstallationKeyProblem(Mendable):
     """The installation key is missing or cannot be used; the message says what to do."""
 
 

@@ -6,8 +6,14 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.problems import Mendable
+
+
+class SettingsProblem(Mendable):
+    """A variable of the environment that cannot be used."""
 
 
 class Settings(BaseSettings):
@@ -98,3 +104,15 @@ class Settings(BaseSettings):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
+
+
+def from_environment() -> Settings:
+    """The settings of this process. Raises SettingsProblem with every variable that is wrong; values are not quoted."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = []
+        for item in error.errors(include_input=False, include_url=False):
+            name = "KETNOI_" + "_".join(str(part) for part in item["loc"]).upper() if item["loc"] else "KETNOI_…"
+            lines.append(f"{name}: {item['msg']}")
+        raise SettingsProblem("\n".join(lines)) from None

@@ -30,10 +30,9 @@ from sqlalchemy import Engine, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from service import clock, database, follow_ups, outbox, processing, quarantine
+from service import clock, database, follow_ups, installation, outbox, processing, quarantine
 from service.desk import Desk
 from service.in_force import Shelf
-from service.sealing import Vault, read_installation_keys
 from service.settings import Settings
 from service.tables import OutboxRow
 
@@ -155,12 +154,9 @@ class Worker:
 
 def open_worker(settings: Settings, name: str) -> Worker:
     """Connects. Raises InstallationKeyProblem."""
-    engine = database.connect(settings.database, lock_timeout=settings.lock_timeout)
-    keys = database.connect(settings.keys, erasable=True)
-    given = settings.installation_keys.get_secret_value() if settings.installation_keys else None
-    vault = Vault(keys, read_installation_keys(settings.data_dir, given))
-    desk = Desk(vault, Shelf(), settings.rules_crosscheck)
-    return Worker(name, (engine, keys), desk)
+    place = installation.connect(settings)
+    desk = Desk(place.vault, Shelf(), settings.rules_crosscheck)
+    return Worker(name, (place.engine, place.keys), desk)
 
 
 # ---- Celery ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from service import clock, demo, installation, logs
 from service.commands.device import server_url
 from service.commands.serve import serve
 from service.demo import Logins
-from service.settings import Settings
+from service.settings import Settings, from_environment
 
 _SETTING_UP = Text(
     "Lần đầu: công bố biểu mẫu và quy tắc, nạp 24 người giả định. Chừng nửa phút.",
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = Settings()
+    settings = from_environment()
     logs.configure(settings)
     installation.prepare(settings)
     logins = demo.known_logins(settings.data_dir)

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from service import accounts, clock, installation
 from service.accounts import AccountProblem
 from service.installation import Installation
-from service.settings import Settings
+from service.settings import Settings, from_environment
 from service.tables import Device, User
 
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = Settings()
+    settings = from_environment()
     installation.prepare(settings)
     with installation.opened(settings) as place:
         try:

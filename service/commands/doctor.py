@@ -18,7 +18,7 @@ from forms.sheets import Text
 from rules import durable
 from service import clock, installation, publishing
 from service.queries.out_of_sight import clients_out_of_sight
-from service.settings import Settings
+from service.settings import Settings, from_environment
 from service.tables import FormVersion, OutboxRow, Quarantine, Role, User, VersionState
 
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = Settings()
+    settings = from_environment()
     answers = [*_machine(settings), *_folder(settings), *_records(settings)]
     for answer in answers:
         print(f"{answer.grade.value:<5} {answer.words.to(args.language)}")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from forms.sheets import Finding, Level, Text
 from service import clock, installation, publishing
-from service.commands.printing import Mistake, read_bytes
+from service.commands.printing import read_bytes
 from service.commands.workbooks import Kind, kind_of, of_no_kind, opened
 from service.installation import Installation
 from service.publishing import Published
-from service.settings import Settings
+from service.settings import from_environment
 
 #: Rules name fields of forms and services of the programme, so they come last.
 _ORDER = (Kind.FORM, Kind.PROGRAMME, Kind.RULES)
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = Settings()
+    settings = from_environment()
     installation.prepare(settings)
     with installation.opened(settings) as place:
         return 0 if publish(place, args.files, args.language) else 1
@@ -53,9 +53,9 @@ def publish(place: Installation, files: Iterable[Path], language: str) -> bool:
     return good
 
 
-def publish_one(place: Installation, kind: Kind, path: Path, content: bytes | None = None) -> Published:
+def publish_one(place: Installation, kind: Kind, path: Path) -> Published:
     """Check and publish one workbook; its transaction ends with it. Raises Mistake where it cannot be read."""
-    data = content if content is not None else read_bytes(path)
+    data = read_bytes(path)
     now = clock.now()
     with place.sessions.begin() as session:
         if kind is Kind.FORM:
@@ -78,6 +78,3 @@ def _print_findings(findings: Iterable[Finding], language: str) -> None:
     for finding in findings:
         mark = "✗" if finding.level is Level.ERROR else "!"
         print(f"{mark} {finding.describe(language)}", file=sys.stderr)
-
-
-__all__ = ["Mistake", "add_arguments", "publish", "publish_one", "run"]

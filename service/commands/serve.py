@@ -9,7 +9,7 @@ from contextlib import closing
 import uvicorn
 
 from service import installation, logs, worker
-from service.settings import Settings
+from service.settings import Settings, from_environment
 from service.web.app import create_app
 
 
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = Settings()
+    settings = from_environment()
     logs.configure(settings)
     installation.prepare(settings)
     serve(settings, with_worker=not args.without_worker)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import selectinload
 from service import accounts, clock, installation
 from service.accounts import AccountProblem
 from service.installation import Installation
-from service.settings import Settings
+from service.settings import from_environment
 from service.tables import Role, User
 
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = Settings()
+    settings = from_environment()
     installation.prepare(settings)
     with installation.opened(settings) as place:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from service import installation, logs, worker
-from service.settings import Settings
+from service.settings import from_environment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     del args
-    settings = Settings()
+    settings = from_environment()
     logs.configure(settings)
     installation.prepare(settings)
     worker.run(settings)

@@ -14,8 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import database
-from service.sealing import Vault, read_installation_keys
+from service import installation
 from service.settings import Settings
 from service.submissions import Writer
 from service.web import errors, openrosa, rendering
@@ -69,18 +68,14 @@ def create_app(settings: Settings, beside: Sequence[Beside] = ()) -> FastAPI:
 
 def _context(settings: Settings) -> tuple[Context, Callable[[], None]]:
     """The context and what closes it: uploads that wait are committed first."""
-    engine = database.connect(settings.database, lock_timeout=settings.lock_timeout)
-    keys = database.connect(settings.keys, erasable=True, lock_timeout=settings.lock_timeout)
-    given = settings.installation_keys.get_secret_value() if settings.installation_keys else None
-    vault = Vault(keys, read_installation_keys(settings.data_dir, given))
-    writer = Writer(engine, vault, settings.media_dir, waiting=settings.writer_queue)
+    place = installation.connect(settings)
+    writer = Writer(place.engine, place.vault, settings.media_dir, waiting=settings.writer_queue)
 
     def close() -> None:
         writer.close()
-        engine.dispose()
-        keys.dispose()
+        place.close()
 
-    return Context(settings, engine, vault, writer), close
+    return Context(settings, place.engine, place.vault, writer), close
 
 
 def _healthy(context: Context) -> Callable[[], Response]:

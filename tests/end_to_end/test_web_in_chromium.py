@@ -67,7 +67,7 @@ class Screen:
 
 
 def screen(chromium: Browser, house: PageHouse, *, scripts: bool = True, **given: object) -> Screen:
-    context = chromium.new_context(**{"viewport": DESK, "java_script_enabled": scripts, **given})  # type: ignore[arg-type]
+    context = chromium.new_context(**{"viewport": DESK, "java_script_enabled": scripts, **given})  # type: ignore[arg-type]  # as a test says it
     house.stack.callback(context.close)
     page = context.new_page()
     complaints: list[str] = []

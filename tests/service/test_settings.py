@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +43,17 @@ def test_secrets_do_not_show_when_settings_are_printed():
         database_url="postgresql://u:hush@h/d", installation_keys="k hush", broker_url="redis://:hush@h"
     )
     assert "hush" not in repr(settings)
+
+
+def test_a_wrong_variable_is_named_without_its_value_and_without_a_traceback(tmp_path):
+    environment = {
+        **os.environ,
+        "KETNOI_PORT": "s3cret",
+        "KETNOI_TIMEZONE": "Nowhere",
+        "KETNOI_DATA_DIR": str(tmp_path),
+    }
+    command = [sys.executable, "-m", "service.cli", "doctor"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["KETNOI_PORT", "KETNOI_TIMEZONE"]
+    assert "s3cret" not in done.stderr

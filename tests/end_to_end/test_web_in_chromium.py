@@ -64,6 +64,8 @@ class Screen:
         self.page.get_by_label("Tên đăng nhập").fill(username)
         self.page.get_by_label("Mật khẩu").fill(PASSWORD)
         self.page.get_by_role("button", name="Đăng nhập").click()
+        # A key pressed while the next page is still coming would go to the door.
+        self.page.wait_for_url(lambda url: "sign-in" not in url)
 
 
 def screen(chromium: Browser, house: PageHouse, *, scripts: bool = True, **given: object) -> Screen:
